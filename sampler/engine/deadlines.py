@@ -1,0 +1,50 @@
+"""Which traces are due at which tick."""
+
+from __future__ import annotations
+
+import heapq
+
+from sampler.engine.stream_time import tick_at_or_after
+from sampler.engine.trace_table import TraceEntry
+
+
+class Deadlines:
+    """Entries by the tick they are due at. A deadline may be brought forward, never put off."""
+
+    def __init__(self) -> None:
+        self._due: dict[int, list[TraceEntry]] = {}
+        self._ticks: list[int] = []
+
+    def set(self, entry: TraceEntry, due_ms: int) -> None:
+        """Make an entry due at the first tick at or after `due_ms`, unless it is due earlier already."""
+        tick = tick_at_or_after(due_ms)
+        if entry.due_ms and entry.due_ms <= tick:
+            return
+        # The place at the later tick stays behind; `take` passes over it because the entry's own deadline is earlier.
+        entry.due_ms = tick
+        entries = self._due.get(tick)
+        if entries is None:
+            self._due[tick] = [entry]
+            heapq.heappush(self._ticks, tick)
+        else:
+            entries.append(entry)
+
+    @property
+    def next_ms(self) -> int | None:
+        """The earliest tick at which something may be due."""
+        return self._ticks[0] if self._ticks else None
+
+    def take(self, now_ms: int) -> tuple[int, list[TraceEntry]] | None:
+        """The earliest tick at or before `now_ms` with the entries due at it, in order of arrival; None if there is none.
+
+        Entries decided in the meantime and those brought forward are left out, so the list may be empty.
+        """
+        if not self._ticks or self._ticks[0] > now_ms:
+            return None
+        tick = heapq.heappop(self._ticks)
+        return tick, [entry for entry in self._due.pop(tick) if not entry.gone and entry.due_ms == tick]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._due.clear()
+        self._ticks.clear()

@@ -1,0 +1,134 @@
+"""The record of what was decided at one settlement of one partition, as it lies in the decision table.
+
+Key: generation (u32), next offset (u64), part (u16), all big-endian.
+Value, little-endian: version (u8 = 1), base offset (u64), next offset (u64), stream time in ms (i64), length of the head
+(u32), the head: JSON of {"verdicts": [...], "state": limiter state or null}, number of decisions (u32), the trace ids
+(16 bytes each), the verdict index of each (u16). `base` is the next offset that had been recovered when this
+generation began: records of an older generation that reach beyond it were written by a worker that had already lost
+the partition.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policies.policy_set import Verdict
+from policies.randomness import RandomnessSource
+
+VERSION = 1
+MAX_DECISIONS = 25_000
+"""Decisions in one record: with 18 bytes each it stays below 512 KiB, under any broker's default message limit."""
+
+_KEY = struct.Struct(">IQH")
+_HEAD = struct.Struct("<BQQqI")
+_COUNT = struct.Struct("<I")
+ID_BYTES = 16
+
+
+class RecordError(ValueError):
+    """The bytes are not a decision record of a version this program knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """Decisions of one settlement: `ids` holds 16 bytes each, `verdict_of` the index into `verdicts` of each."""
+
+    generation: int
+    base_offset: int
+    next_offset: int
+    stream_time_ms: int
+    verdicts: Sequence[Verdict]
+    ids: bytes
+    verdict_of: array[int]
+    state: Mapping[str, Any] | None = None
+    part: int = 0
+
+    def __len__(self) -> int:
+        return len(self.verdict_of)
+
+    def __iter__(self) -> Iterator[tuple[bytes, Verdict]]:
+        ids, verdicts = self.ids, self.verdicts
+        for i, index in enumerate(self.verdict_of):
+            yield ids[i * ID_BYTES : (i + 1) * ID_BYTES], verdicts[index]
+
+    @property
+    def key(self) -> bytes:
+        """The record's key in the table of its partition."""
+        return _KEY.pack(self.generation, self.next_offset, self.part)
+
+    def encode(self) -> bytes:
+        """The record's value."""
+        head = json.dumps(
+            {"verdicts": [_verdict_out(v) for v in self.verdicts], "state": self.state}, separators=(",", ":")
+        ).encode()
+        return b"".join(
+            (
+                _HEAD.pack(VERSION, self.base_offset, self.next_offset, self.stream_time_ms, len(head)),
+                head,
+                _COUNT.pack(len(self.verdict_of)),
+                self.ids,
+                self.verdict_of.tobytes(),
+            )
+        )
+
+    def split(self) -> Iterator[DecisionRecord]:
+        """This record in parts of at most MAX_DECISIONS decisions, all with the same next offset."""
+        if len(self) <= MAX_DECISIONS:
+            yield self
+            return
+        for part, start in enumerate(range(0, len(self), MAX_DECISIONS)):
+            stop = min(start + MAX_DECISIONS, len(self))
+            yield DecisionRecord(
+                self.generation,
+                self.base_offset,
+                self.next_offset,
+                self.stream_time_ms,
+                self.verdicts,
+                self.ids[start * ID_BYTES : stop * ID_BYTES],
+                self.verdict_of[start:stop],
+                self.state,
+                part,
+            )
+
+
+def decode(key: bytes, value: bytes) -> DecisionRecord:
+    """Read a record back; RecordError where it is damaged or of another version."""
+    try:
+        generation, next_offset, part = _KEY.unpack(key)
+        version, base, next_again, stream_time_ms, head_size = _HEAD.unpack_from(value)
+        if version != VERSION:
+            raise RecordError(f"decision record of version {version}, this program reads version {VERSION}")
+        at = _HEAD.size
+        head = json.loads(value[at : at + head_size])
+        at += head_size
+        (count,) = _COUNT.unpack_from(value, at)
+        at += _COUNT.size
+        ids = bytes(value[at : at + count * ID_BYTES])
+        at += count * ID_BYTES
+        verdict_of = array("H")
+        verdict_of.frombytes(value[at:])
+    except (struct.error, ValueError) as error:
+        if isinstance(error, RecordError):
+            raise
+        raise RecordError(f"not a decision record: {error}") from error
+    if len(ids) != count * ID_BYTES or len(verdict_of) != count or next_again != next_offset:
+        raise RecordError(f"decision record cut short: {len(verdict_of)} of {count} decisions")
+    verdicts = [_verdict_in(v) for v in head["verdicts"]]
+    return DecisionRecord(
+        generation, base, next_offset, stream_time_ms, verdicts, ids, verdict_of, head["state"], part
+    )
+
+
+def _verdict_out(verdict: Verdict) -> list[Any]:
+    return [verdict.decision, verdict.keep, verdict.policy, verdict.source.name, verdict.reason]
+
+
+def _verdict_in(fields: list[Any]) -> Verdict:
+    decision, keep, policy, source, reason = fields
+    intervals = keep if isinstance(keep, int) else tuple((low, high) for low, high in keep)
+    return Verdict(decision, intervals, policy, RandomnessSource[source], reason)

@@ -1,0 +1,36 @@
+"""What the engine is told once, at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TICK_MS = 250
+"""Deadlines lie on a grid of this many milliseconds of stream time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationSettings:
+    """What is written on kept spans; `incoming_probability` is one value or one by service name with a default."""
+
+    rate_attribute: str = "sampling.rate"
+    policy_attribute: str = "sampling.policy"
+    rate_as_int: bool = False
+    incoming_probability: float | Mapping[str, float] = 1.0
+    incoming_probability_default: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Limits and waits of one worker. 0 switches an optional limit off."""
+
+    decision_wait_ms: int = 30_000
+    decision_wait_after_root_ms: int = 0
+    maximum_trace_size_bytes: int = 0
+    maximum_spans_per_trace: int = 0
+    max_traces: int = 0
+    decision_ttl_ms: int = 600_000
+    max_output_bytes: int = 900_000
+    partitions: int = 1
+    partitioner: str = "sarama"
+    annotation: AnnotationSettings = AnnotationSettings()

@@ -1,0 +1,56 @@
+"""What one step of a partition leaves behind for the edges to carry out, in this order: produce `outputs` and
+`dead_letters`; when the broker has acknowledged them all, put `records` into the decision table; then the watermark may be
+committed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sampler.engine.decision_record import DecisionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A payload that cannot be sampled: the offset it came from, where it is a record, and what is wrong with it."""
+
+    offset: int | None
+    value: bytes
+    error: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Outputs (trace id, payload), dead letters, decisions, and the offset below which nothing is open any more."""
+
+    outputs: Sequence[tuple[bytes, bytes]]
+    dead_letters: Sequence[DeadLetter]
+    records: Sequence[DecisionRecord]
+    watermark: int
+    next_offset: int
+
+
+@dataclass(slots=True)
+class EngineCounts:
+    """What happened since the counts were last collected; plain numbers, because a metric call per span would cost
+    more than sampling it.
+    """
+
+    records: int = 0
+    received_bytes: int = 0
+    spans: int = 0
+    traces_started: int = 0
+    invalid_spans: int = 0
+    mispartitioned_spans: int = 0
+    replayed_spans: int = 0
+    span_copies: int = 0
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    traces_decided: Counter[str] = field(default_factory=Counter)
+    spans_decided: Counter[str] = field(default_factory=Counter)
+    by_policy: Counter[tuple[str, str]] = field(default_factory=Counter)
+    early: Counter[str] = field(default_factory=Counter)
+    late_spans: Counter[str] = field(default_factory=Counter)
+    latency_ms: Counter[int] = field(default_factory=Counter)

@@ -1,0 +1,29 @@
+"""What one fetch brought for one partition: the value of one event in Faust's stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Record: TypeAlias = tuple[int, int, bytes]
+"""Offset, timestamp in milliseconds, value."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanBatch:
+    """Records of one partition in offset order, or none: then it only says what time it is there.
+
+    `epoch` names the uninterrupted run of fetches that this one belongs to, `epoch_offset` is where that run began, and
+    `start_offset` is where this fetch began: a batch that does not begin where the one before ended shows that something
+    between was thrown away. `generation` is that of the group when the partition was assigned. `idle_ms` is the stream
+    time of an idle partition, None where records may be on their way.
+    """
+
+    partition: int
+    epoch: int
+    generation: int
+    epoch_offset: int
+    start_offset: int
+    next_offset: int
+    records: list[Record] = field(default_factory=list)
+    idle_ms: int | None = None

@@ -1,0 +1,112 @@
+"""The decision table: a Faust Table with a changelog topic and a RocksDB store, written per source partition."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+from faust.stores import STORES
+from faust.stores import rocksdb
+from faust.streams import _current_event
+from faust.types import TP
+
+from sampler.engine.decision_record import DecisionRecord, RecordError, decode
+
+logger = logging.getLogger(__name__)
+
+TABLE_NAME = "decisions"
+STORE_SCHEME = "tail-rocksdb"
+STORE_OPTIONS = {
+    "driver": "rocksdict",
+    # Faust's defaults take up to 192 MiB of write buffers a partition and a cache of 2 GiB; records are read only at start.
+    "write_buffer_size": 2 * 1024 * 1024,
+    "max_write_buffer_number": 2,
+    "block_cache_size": 1024 * 1024,
+    "max_open_files": 64,
+}
+
+
+class DecisionStore(rocksdb.Store):  # type: ignore[misc]  # Faust is untyped here
+    """Faust's RocksDB store, which closes its databases and can be read by partition."""
+
+    def records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of one partition, without Faust's own bookkeeping."""
+        for key, value in self._db_for_partition(partition).items():
+            if key != self.offset_key:
+                yield key, value
+
+    def revoke_partitions(self, table: Any, tps: set[TP]) -> None:
+        """Close the databases of lost partitions: dropping the reference leaves their lock to the garbage collector."""
+        for tp in tps:
+            if tp.topic in table.changelog_topic.topics:
+                db = self._dbs.pop(tp.partition, None)
+                if db is not None:
+                    db.close()
+
+    async def stop(self) -> None:
+        """Close every database."""
+        for db in self._dbs.values():
+            db.close()
+        self._dbs.clear()
+
+
+class _PartitionEvent:
+    """Stands for the event being processed, from which a Faust Table takes the partition it writes to."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.message = SimpleNamespace(topic=topic, partition=partition)
+
+
+class DecisionTable:
+    """Decision records by source partition."""
+
+    def __init__(self, app: faust.App, *, span_topic: str, changelog_topic: str, partitions: int) -> None:
+        STORES.aliases[STORE_SCHEME] = f"{__name__}:{DecisionStore.__name__}"
+        self._span_topic = span_topic
+        raw = {"key_type": bytes, "value_type": bytes}
+        self.table: Any = app.Table(
+            TABLE_NAME,
+            partitions=partitions,
+            store=f"{STORE_SCHEME}://",
+            options=dict(STORE_OPTIONS),
+            changelog_topic=app.topic(
+                changelog_topic, **raw, partitions=partitions, acks=False, internal=True, maxsize=131_072,
+                allow_empty=True, compacting=True, deleting=False,
+            ),
+            **raw,
+        )  # fmt: skip
+
+    def put(self, partition: int, record: DecisionRecord) -> None:
+        """Write a record; Faust acknowledges it with the broker before the next commit."""
+        with self._writing_to(partition):
+            self.table[record.key] = record.encode()
+
+    def forget(self, partition: int, keys: Sequence[bytes]) -> None:
+        """Delete records, with tombstones in the changelog."""
+        with self._writing_to(partition):
+            for key in keys:
+                self.table.pop(key, None)
+
+    def recovered(self, partition: int) -> list[DecisionRecord]:
+        """Every readable record of a partition; damaged ones are named in the log and left out."""
+        records = []
+        for key, value in self.table.data.records(partition):
+            try:
+                records.append(decode(key, value))
+            except RecordError as error:
+                logger.error("decision table, partition %d, key %s: %s", partition, key.hex(), error)
+        return records
+
+    @contextmanager
+    def _writing_to(self, partition: int) -> Iterator[None]:
+        event = _PartitionEvent(self._span_topic, partition)
+        token = _current_event.set(weakref.ref(event))
+        try:
+            yield
+        finally:
+            _current_event.reset(token)

@@ -1,0 +1,103 @@
+"""The engine's plain counts as Prometheus metrics, a batch at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from prometheus_client import Counter as PrometheusCounter
+
+from policies.policy_set import PolicySet
+from sampler.engine.chunk_store import ChunkStore
+from sampler.engine.settlement import EngineCounts
+from sampler.metrics import WorkerMetrics, observe_many
+from sampler.stream.outputs import Outputs
+from sampler.stream.pipeline import Pipeline
+from sampler.stream.span_source import SpanSource
+
+
+class Reporter:
+    """Moves what happened since its last call into the metrics."""
+
+    def __init__(
+        self,
+        metrics: WorkerMetrics,
+        pipeline: Pipeline,
+        source: SpanSource,
+        outputs: Outputs,
+        store: ChunkStore,
+        policies: PolicySet,
+    ) -> None:
+        self._metrics = metrics
+        self._pipeline = pipeline
+        self._source = source
+        self._outputs = outputs
+        self._store = store
+        self._policies = policies
+        self._seen: Counter[str] = Counter()
+        self._recovering_since_s: float | None = None
+
+    def report(self) -> None:
+        """Bring every metric up to date."""
+        self._count(self._pipeline.take_counts())
+        self._gauge()
+
+    def rebalanced(self, now_s: float) -> None:
+        """An assignment has come; recovery of its tables begins."""
+        self._metrics.rebalances_total.inc()
+        self._metrics.table_recovering.set(1)
+        self._recovering_since_s = now_s
+
+    def recovered(self, now_s: float) -> None:
+        """The tables of the assignment are read back."""
+        self._metrics.table_recovering.set(0)
+        if self._recovering_since_s is not None:
+            self._metrics.recovery_seconds.observe(now_s - self._recovering_since_s)
+            self._recovering_since_s = None
+
+    def _count(self, counts: EngineCounts) -> None:
+        metrics = self._metrics
+        metrics.records_received_total.inc(counts.records)
+        metrics.received_bytes_total.inc(counts.received_bytes)
+        metrics.spans_received_total.inc(counts.spans)
+        metrics.traces_started_total.inc(counts.traces_started)
+        metrics.invalid_spans_total.inc(counts.invalid_spans)
+        metrics.mispartitioned_spans_total.inc(counts.mispartitioned_spans)
+        metrics.replayed_spans_skipped_total.inc(counts.replayed_spans)
+        metrics.span_copies_removed_total.inc(counts.span_copies)
+        _add(metrics.traces_decided_total, counts.traces_decided)
+        _add(metrics.spans_decided_total, counts.spans_decided)
+        _add(metrics.late_spans_total, counts.late_spans)
+        _add(metrics.early_decisions_total, counts.early)
+        _add(metrics.dead_letters_total, counts.dead_letters)
+        for (policy, decision), n in counts.by_policy.items():
+            metrics.policy_traces_total.labels(policy=policy, decision=decision).inc(n)
+        for latency_ms, n in counts.latency_ms.items():
+            observe_many(metrics.decision_latency_seconds, latency_ms / 1000, n)
+        for policy, total in self._policies.errors.items():
+            self._catch_up(metrics.policy_errors_total.labels(policy=policy), f"error {policy}", total)
+        self._catch_up(metrics.output_records_total, "output records", self._outputs.records)
+        self._catch_up(metrics.output_bytes_total, "output bytes", self._outputs.bytes)
+        self._catch_up(metrics.output_failures_total, "output failures", self._outputs.failures)
+        self._catch_up(metrics.offset_gaps_total, "gaps", self._source.gaps)
+
+    def _gauge(self) -> None:
+        metrics, engines = self._metrics, list(self._pipeline.engines)
+        metrics.outputs_unacknowledged.set(len(self._outputs))
+        metrics.traces_buffered.set(sum(len(engine.table) for engine in engines))
+        metrics.spans_buffered.set(sum(engine.table.span_count for engine in engines))
+        metrics.buffered_bytes.labels(place="memory").set(self._store.memory_bytes)
+        metrics.buffered_bytes.labels(place="disk").set(self._store.disk_bytes)
+        metrics.remembered_decisions.set(sum(len(engine.memory) for engine in engines))
+        metrics.watermark_lag_seconds.set(max((engine.watermark_lag_ms for engine in engines), default=0) / 1000)
+        metrics.consumer_lag_records.set(sum(self._source.lag().values()))
+        metrics.partitions_assigned.set(len(engines))
+        metrics.clock_skew_seconds.set(max((engine.time.skew_ms for engine in engines), default=0) / 1000)
+
+    def _catch_up(self, counter: PrometheusCounter, name: str, total: int) -> None:
+        counter.inc(total - self._seen[name])
+        self._seen[name] = total
+
+
+def _add(counter: PrometheusCounter, values: Counter[str]) -> None:
+    for label, n in values.items():
+        counter.labels(label).inc(n)

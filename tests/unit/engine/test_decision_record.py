@@ -1,0 +1,107 @@
+"""The record of decisions on the wire, and what is believed of recovered ones."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from policies.policy_set import Verdict
+from policies.randomness import RandomnessSource
+from sampler.engine.decision_memory import DecisionMemory, trustworthy
+from sampler.engine.decision_record import MAX_DECISIONS, DecisionRecord, RecordError, decode
+
+KEPT = Verdict("sampled", 1 << 55, "base", RandomnessSource.HASH)
+DROPPED = Verdict("dropped", ((0, 5), (9, 1 << 56)), "health", RandomnessSource.RV, "policy")
+
+
+def ident(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def record(generation: int, base: int, following: int, *numbers: int, at_ms: int = 0) -> DecisionRecord:
+    ids = b"".join(map(ident, numbers))
+    return DecisionRecord(generation, base, following, at_ms, [KEPT], ids, array("H", [0] * len(numbers)))
+
+
+def test_a_record_is_read_back_as_it_was_written() -> None:
+    """Verdicts with sets of one and of several intervals, state and offsets survive."""
+    written = DecisionRecord(
+        7, 100, 250, 1_790_000_000_123, [KEPT, DROPPED], ident(1) + ident(2) + ident(3), array("H", [1, 0, 1]), {"a": 1.5}
+    )
+    read = decode(written.key, written.encode())
+    assert list(read) == [(ident(1), DROPPED), (ident(2), KEPT), (ident(3), DROPPED)]
+    assert (read.generation, read.base_offset, read.next_offset, read.stream_time_ms, read.state) == (
+        7, 100, 250, 1_790_000_000_123, {"a": 1.5},
+    )  # fmt: skip
+
+
+def test_the_bytes_of_version_1_stay_as_they_are() -> None:
+    """A table written by an earlier program must be readable: these bytes are the format."""
+    written = record(1, 2, 3, 4, at_ms=5)
+    assert written.key.hex() == "0000000100000000000000030000"
+    assert written.encode().hex() == (
+        "0102000000000000000300000000000000050000000000000050000000"
+        + b'{"verdicts":[["sampled",36028797018963968,"base","HASH","policy"]],"state":null}'.hex()
+        + "01000000" + "00000000000000000000000000000004" + "0000"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 60, -1])
+def test_damaged_records_are_named_not_believed(cut: int) -> None:
+    """A value that was cut anywhere is an error."""
+    written = record(1, 2, 3, 4, 5, 6)
+    with pytest.raises(RecordError):
+        decode(written.key, written.encode()[:cut])
+
+
+def test_a_record_of_an_unknown_version_is_refused() -> None:
+    """The version byte is looked at before anything else is believed."""
+    written = record(1, 2, 3)
+    with pytest.raises(RecordError, match="version 9"):
+        decode(written.key, b"\x09" + written.encode()[1:])
+
+
+def test_large_records_are_split_below_the_message_limit() -> None:
+    """No part exceeds 512 KiB, and together they say the same under keys of their own."""
+    whole = record(1, 0, 9, *range(1, MAX_DECISIONS * 2 + 10))
+    parts = list(whole.split())
+    assert len({part.key for part in parts}) == len(parts) == 3
+    assert max(len(part.encode()) for part in parts) < 512 * 1024
+    assert [pair for part in parts for pair in part] == list(whole)
+
+
+def test_records_of_a_worker_that_had_lost_the_partition_are_not_believed() -> None:
+    """What an old generation wrote beyond the point where the new one began is left out."""
+    before = record(3, 0, 100, 1)
+    zombie = record(3, 0, 180, 2)
+    owner = record(4, 100, 150, 3)
+    assert trustworthy([zombie, owner, before]) == [before, owner]
+
+
+def test_generations_that_follow_each_other_are_all_believed() -> None:
+    """An orderly handover loses no record."""
+    records = [record(1, 0, 10, 1), record(1, 0, 20, 2), record(2, 20, 30, 3), record(4, 30, 40, 4)]
+    assert trustworthy(reversed(records)) == records
+
+
+def test_the_first_decision_on_a_trace_stands() -> None:
+    """A second record cannot turn a remembered decision."""
+    memory = DecisionMemory()
+    memory.restore(record(1, 0, 10, 1))
+    second = DecisionRecord(1, 0, 20, 0, [DROPPED], ident(1), array("H", [0]))
+    memory.restore(second)
+    assert memory.get(ident(1)) == KEPT
+    assert memory.get(ident(2)) is None
+
+
+def test_decisions_expire_by_age_but_never_before_the_watermark_has_passed_them() -> None:
+    """A replay may still need what is old in stream time."""
+    memory = DecisionMemory()
+    memory.restore(record(1, 0, 10, 1, at_ms=1000))
+    memory.restore(record(1, 0, 20, 2, at_ms=2000))
+    assert memory.expire(1500, committed_offset=5) == []
+    assert memory.expire(1500, committed_offset=10) == [record(1, 0, 10).key]
+    assert memory.get(ident(1)) is None
+    assert memory.get(ident(2)) == KEPT
+    assert len(memory) == 1
