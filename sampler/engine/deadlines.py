@@ -35,7 +35,7 @@ class Deadlines:
         return self._ticks[0] if self._ticks else None
 
     def take(self, now_ms: int) -> tuple[int, list[TraceEntry]] | None:
-        """The earliest tick at or before `now_ms` with the entries due at it, in order of arrival; None if there is none.
+        """The earliest tick at or before `now_ms` with its entries, in order of arrival; None if there is none.
 
         Entries decided in the meantime and those brought forward are left out, so the list may be empty.
         """

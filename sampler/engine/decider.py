@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from policies.policy_set import PolicySet, Verdict
+from policies.policy_set import PolicySet
 from policies.randomness import RandomnessSource
 from policies.rset import NEVER, intervals
+from policies.verdict import Verdict
 from sampler.engine.decision_memory import DecisionMemory
 from sampler.engine.decision_record import DecisionRecord
 from sampler.engine.settings import EngineSettings
@@ -150,4 +151,5 @@ class Decider:
             policy_attribute=settings.policy_attribute,
             rate_as_int=settings.rate_as_int,
             incoming_probability=settings.incoming_probability,
+            incoming_probability_default=settings.incoming_probability_default,
         )

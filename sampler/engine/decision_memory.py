@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from policies.policy_set import Verdict
+from policies.verdict import Verdict
 from sampler.engine.decision_record import ID_BYTES, DecisionRecord
 
 

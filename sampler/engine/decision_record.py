@@ -1,9 +1,9 @@
 """The record of what was decided at one settlement of one partition, as it lies in the decision table.
 
 Key: generation (u32), next offset (u64), part (u16), all big-endian.
-Value, little-endian: version (u8 = 1), base offset (u64), next offset (u64), stream time in ms (i64), length of the head
-(u32), the head: JSON of {"verdicts": [...], "state": limiter state or null}, number of decisions (u32), the trace ids
-(16 bytes each), the verdict index of each (u16). `base` is the next offset that had been recovered when this
+Value, little-endian: version (u8 = 1), base offset (u64), next offset (u64), stream time in ms (i64), length of the
+head (u32), the head: JSON of {"verdicts": [...], "state": limiter state or null}, number of decisions (u32), the trace
+ids (16 bytes each), the verdict index of each (u16). `base` is the next offset that had been recovered when this
 generation began: records of an older generation that reach beyond it were written by a worker that had already lost
 the partition.
 """
@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policies.policy_set import Verdict
 from policies.randomness import RandomnessSource
+from policies.verdict import Verdict
 
 VERSION = 1
 MAX_DECISIONS = 25_000
@@ -119,9 +119,7 @@ def decode(key: bytes, value: bytes) -> DecisionRecord:
     if len(ids) != count * ID_BYTES or len(verdict_of) != count or next_again != next_offset:
         raise RecordError(f"decision record cut short: {len(verdict_of)} of {count} decisions")
     verdicts = [_verdict_in(v) for v in head["verdicts"]]
-    return DecisionRecord(
-        generation, base, next_offset, stream_time_ms, verdicts, ids, verdict_of, head["state"], part
-    )
+    return DecisionRecord(generation, base, next_offset, stream_time_ms, verdicts, ids, verdict_of, head["state"], part)
 
 
 def _verdict_out(verdict: Verdict) -> list[Any]:

@@ -174,7 +174,7 @@ class PartitionEngine:
             self._deadlines.set(entry, self.time.now_ms + settings.decision_wait_after_root_ms)
         summary = entry.summary
         if settings.maximum_trace_size_bytes and summary.size_bytes > settings.maximum_trace_size_bytes:
-            # Its payload will not be needed; the entry stays until the next settlement so that the decision is recorded.
+            # Its payload will not be needed; the entry stays until its decision is recorded.
             self.table.forget_payload(entry)
             entry.too_large = True
             self._due_now.append(entry)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sampler.otlp import Hasher
+
 TICK_MS = 250
 """Deadlines lie on a grid of this many milliseconds of stream time."""
 
@@ -32,5 +34,5 @@ class EngineSettings:
     decision_ttl_ms: int = 600_000
     max_output_bytes: int = 900_000
     partitions: int = 1
-    partitioner: str = "sarama"
+    partitioner: Hasher = "sarama"
     annotation: AnnotationSettings = AnnotationSettings()

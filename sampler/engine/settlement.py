@@ -1,6 +1,7 @@
-"""What one step of a partition leaves behind for the edges to carry out, in this order: produce `outputs` and
-`dead_letters`; when the broker has acknowledged them all, put `records` into the decision table; then the watermark may be
-committed.
+"""What one step of a partition leaves behind for the edges to carry out.
+
+The order matters: produce `outputs` and `dead_letters`; when the broker has acknowledged them all, put `records` into
+the decision table; only then may the watermark be committed.
 """
 
 from __future__ import annotations

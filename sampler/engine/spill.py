@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any, cast
 
 from rocksdict import (
     AccessType,
@@ -30,7 +31,7 @@ DEFAULT_BUCKET_BYTES = 128 * 1024 * 1024
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 BLOCK_CACHE_BYTES = 8 * 1024 * 1024
 SIZE_BITS = 32
-"""A reference is the chunk's number with its size in the low bits: a table of sizes would cost more than most chunks."""
+"""A reference is the chunk's number with its size in the low bits: a table of sizes would cost more memory."""
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class RocksSpill:
         self._bucket_bytes = bucket_bytes
         self._cache = Cache(BLOCK_CACHE_BYTES)
         self._write = WriteOptions()
-        self._write.disable_wal = True
+        cast(Any, self._write).disable_wal = True  # an attribute, though its stub says method
         self._buckets: list[_Bucket] = []
         self._batch: WriteBatch | None = None
         self._next = 0
@@ -99,8 +100,8 @@ class RocksSpill:
         chunks: list[bytes] = []
         for bucket, group in groupby(numbers, self._bucket_of):
             keys = [(number >> SIZE_BITS).to_bytes(8, "big") for number in group]
-            found = bucket.db.get(keys)
-            for key, chunk in zip(keys, found, strict=True):
+            found = bucket.db.get(cast(Any, keys))  # its signature asks for a list of any key type
+            for key, chunk in zip(keys, found or (), strict=True):
                 if chunk is None:
                     raise KeyError(int.from_bytes(key, "big"))
                 chunks.append(chunk)

@@ -22,8 +22,7 @@ class StreamTime:
         if timestamp_ms > wall_ms:
             self.skew_ms = timestamp_ms - wall_ms
             timestamp_ms = wall_ms
-        if timestamp_ms > self.now_ms:
-            self.now_ms = timestamp_ms
+        self.now_ms = max(self.now_ms, timestamp_ms)
 
 
 def tick_at_or_after(time_ms: int) -> int:

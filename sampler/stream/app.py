@@ -10,14 +10,14 @@ from typing import Any
 import faust
 from faust.serializers.schemas import Schema
 
-from sampler.stream import transport
+from sampler.stream import decision_table, transport
 from sampler.stream.decision_table import DecisionTable
 
 STREAM_BUFFER_BATCHES = 16
 """One event is a whole fetch of a partition: Faust's default of 4096 events would admit gigabytes."""
 
 
-class BatchSchema(Schema):  # type: ignore[misc]  # Faust is untyped here
+class BatchSchema(Schema[Any, Any]):
     """Hands a batch to the stream as it is; there is nothing to decode."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
@@ -59,7 +59,7 @@ def create_app(settings: AppSettings, hooks: transport.TailHooks) -> tuple[faust
         broker=urls,
         broker_credentials=settings.broker_credentials,
         ssl_context=settings.ssl_context,
-        store="memory://",
+        store=decision_table.register(),
         datadir=str(settings.data_dir),
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -76,7 +76,7 @@ def create_app(settings: AppSettings, hooks: transport.TailHooks) -> tuple[faust
         producer_linger=0.02,
         producer_max_batch_size=262_144,
     )
-    app.tail = hooks
+    app.tail = hooks  # type: ignore[attr-defined]  # where the transport looks for it
     table = DecisionTable(
         app, span_topic=settings.span_topic, changelog_topic=settings.decisions_topic, partitions=settings.partitions
     )

@@ -14,9 +14,9 @@ class SpanBatch:
     """Records of one partition in offset order, or none: then it only says what time it is there.
 
     `epoch` names the uninterrupted run of fetches that this one belongs to, `epoch_offset` is where that run began, and
-    `start_offset` is where this fetch began: a batch that does not begin where the one before ended shows that something
-    between was thrown away. `generation` is that of the group when the partition was assigned. `idle_ms` is the stream
-    time of an idle partition, None where records may be on their way.
+    `start_offset` is where this fetch began: a batch that does not begin where the one before ended shows that
+    something between was thrown away. `generation` is that of the group when the partition was assigned. `idle_ms` is
+    the stream time of an idle partition, None where records may be on their way.
     """
 
     partition: int

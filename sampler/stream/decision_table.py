@@ -7,11 +7,10 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import faust
-from faust.stores import STORES
-from faust.stores import rocksdb
+from faust.stores import STORES, rocksdb
 from faust.streams import _current_event
 from faust.types import TP
 
@@ -23,7 +22,7 @@ TABLE_NAME = "decisions"
 STORE_SCHEME = "tail-rocksdb"
 STORE_OPTIONS = {
     "driver": "rocksdict",
-    # Faust's defaults take up to 192 MiB of write buffers a partition and a cache of 2 GiB; records are read only at start.
+    # Faust's defaults are up to 192 MiB of write buffers a partition and a cache of 2 GiB; we read only at start.
     "write_buffer_size": 2 * 1024 * 1024,
     "max_write_buffer_number": 2,
     "block_cache_size": 1024 * 1024,
@@ -31,7 +30,7 @@ STORE_OPTIONS = {
 }
 
 
-class DecisionStore(rocksdb.Store):  # type: ignore[misc]  # Faust is untyped here
+class DecisionStore(rocksdb.Store):
     """Faust's RocksDB store, which closes its databases and can be read by partition."""
 
     def records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
@@ -55,6 +54,15 @@ class DecisionStore(rocksdb.Store):  # type: ignore[misc]  # Faust is untyped he
         self._dbs.clear()
 
 
+def register() -> str:
+    """Make the store known to Faust and return its URL, for the app's `store` setting.
+
+    A table's own `store` is ignored where the URL has nothing behind its scheme.
+    """
+    STORES.aliases[STORE_SCHEME] = f"{__name__}:{DecisionStore.__name__}"
+    return f"{STORE_SCHEME}://"
+
+
 class _PartitionEvent:
     """Stands for the event being processed, from which a Faust Table takes the partition it writes to."""
 
@@ -66,19 +74,20 @@ class DecisionTable:
     """Decision records by source partition."""
 
     def __init__(self, app: faust.App, *, span_topic: str, changelog_topic: str, partitions: int) -> None:
-        STORES.aliases[STORE_SCHEME] = f"{__name__}:{DecisionStore.__name__}"
         self._span_topic = span_topic
-        raw = {"key_type": bytes, "value_type": bytes}
         self.table: Any = app.Table(
             TABLE_NAME,
             partitions=partitions,
-            store=f"{STORE_SCHEME}://",
             options=dict(STORE_OPTIONS),
+            key_type=bytes,
+            value_type=bytes,
+            # The serializers have to be named: those of a topic default to JSON whatever its types are, and recovery
+            # would then fail record by record.
             changelog_topic=app.topic(
-                changelog_topic, **raw, partitions=partitions, acks=False, internal=True, maxsize=131_072,
-                allow_empty=True, compacting=True, deleting=False,
+                changelog_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
+                partitions=partitions, acks=False, internal=True, maxsize=131_072, allow_empty=True, compacting=True,
+                deleting=False,
             ),
-            **raw,
         )  # fmt: skip
 
     def put(self, partition: int, record: DecisionRecord) -> None:
@@ -105,7 +114,7 @@ class DecisionTable:
     @contextmanager
     def _writing_to(self, partition: int) -> Iterator[None]:
         event = _PartitionEvent(self._span_topic, partition)
-        token = _current_event.set(weakref.ref(event))
+        token = _current_event.set(weakref.ref(cast(Any, event)))
         try:
             yield
         finally:

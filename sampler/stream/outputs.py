@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
 from sampler.engine.settlement import Settlement
 from sampler.engine.watermark import PendingSettlement
-from sampler.otlp import message_key, partition_of
+from sampler.otlp import Hasher, message_key, partition_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Outputs:
         sampled_topic: str,
         sampled_partitions: int,
         dead_letter_topic: str,
-        partitioner: str,
+        partitioner: Hasher,
         on_fatal: Callable[[str], None],
     ) -> None:
         self._producer = Producer(
@@ -95,7 +95,9 @@ class Outputs:
         self._producer.purge()
         self._producer.flush(1)
 
-    def _headers(self, partition: int, offset: int | None, reason: str, error: str) -> Sequence[tuple[str, bytes]]:
+    def _headers(
+        self, partition: int, offset: int | None, reason: str, error: str
+    ) -> list[tuple[str, str | bytes | None]]:
         return [
             ("tailsampler.topic", self._span_topic.encode()),
             ("tailsampler.partition", str(partition).encode()),

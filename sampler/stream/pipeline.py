@@ -52,8 +52,9 @@ class _Work:
 
 @dataclass(slots=True)
 class PipelineLimits:
-    """Hard limits of the trace table over all partitions; 0 is no limit. `memory_limit_bytes` is one only where there is
-    no disk to spill to.
+    """Hard limits of the trace table over all partitions; 0 is no limit.
+
+    `memory_limit_bytes` is set only where there is no disk to spill to.
     """
 
     max_traces: int = 0
@@ -207,7 +208,9 @@ class Pipeline:
             total = sum(len(work.engine.table) for work in works)
             oldest = min(works, key=_oldest_arrival)
             excess = total - limits.max_traces if limits.max_traces else 0
-            oldest.engine.decide_oldest(max(1, total // RELIEF_SHARE, min(excess, len(oldest.engine.table))), "table_full")
+            oldest.engine.decide_oldest(
+                max(1, total // RELIEF_SHARE, min(excess, len(oldest.engine.table))), "table_full"
+            )
             self._hand_out(oldest)
 
     def _over_limit(self) -> bool:

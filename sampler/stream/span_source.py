@@ -44,9 +44,7 @@ class _Position:
 class SpanSource:
     """Batches of records of one topic. `monotonic_s` is the clock; `initial` says where a new group begins."""
 
-    def __init__(
-        self, conf: Mapping[str, Any], topic: str, *, initial: str, monotonic_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, conf: Mapping[str, Any], topic: str, *, initial: str, monotonic_s: Callable[[], float]) -> None:
         self._topic = topic
         self._initial = initial
         self._clock = monotonic_s
@@ -118,9 +116,7 @@ class SpanSource:
                     position.emitted_s = now_s
                     at = position.next_offset
                     batches.append(
-                        SpanBatch(
-                            partition, position.epoch, self._generation, position.start, at, at, idle_ms=idle_ms
-                        )
+                        SpanBatch(partition, position.epoch, self._generation, position.start, at, at, idle_ms=idle_ms)
                     )
         return batches
 
@@ -147,11 +143,12 @@ class SpanSource:
                 continue
             value = message.value() or b""
             size += len(value)
-            partition = message.partition()
+            partition, offset = message.partition(), message.offset()
+            assert partition is not None and offset is not None  # noqa: PT018  # only errors have none
             records = by_partition.get(partition)
             if records is None:
                 records = by_partition[partition] = []
-            records.append((message.offset(), message.timestamp()[1], value))
+            records.append((offset, message.timestamp()[1], value))
         if messages:
             self._average_bytes = max(64.0, 0.5 * self._average_bytes + 0.5 * size / len(messages))
         return by_partition
@@ -183,9 +180,7 @@ class SpanSource:
         position.next_offset = last_offset + 1
         position.last_ms = last_ms
         position.last_s = position.emitted_s = now_s
-        return SpanBatch(
-            partition, position.epoch, self._generation, position.start, start, last_offset + 1, records
-        )
+        return SpanBatch(partition, position.epoch, self._generation, position.start, start, last_offset + 1, records)
 
     def _idle_ms(self, position: _Position, now_s: float) -> int | None:
         if position.last_ms < 0 or position.high != position.next_offset or now_s - position.high_known_s > FRESH_S:

@@ -8,10 +8,11 @@ methods are private to Faust, so the versions are pinned and a test compares the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from aiokafka.structs import TopicPartition
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -49,7 +50,12 @@ class TailHooks(Protocol):
         ...
 
 
-class TailConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped here
+def hooks_of(app: Any) -> TailHooks:
+    """The worker behind a Faust app."""
+    return cast(TailHooks, app.tail)
+
+
+class TailConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka's thread, which asks the span source for the partitions of the span topic."""
 
     _assigned_version = 0
@@ -57,8 +63,7 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  
 
     @property
     def hooks(self) -> TailHooks:
-        hooks: TailHooks = self.app.tail
-        return hooks
+        return hooks_of(self.app)
 
     async def on_start(self) -> None:
         """Start aiokafka, and hear of every heartbeat that succeeds."""
@@ -86,7 +91,7 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  
         """Keep aiokafka from fetching spans, and have the source follow with the next fetch."""
         consumer = self._ensure_consumer()
         for tp in self._span_partitions(assigned):
-            consumer.pause(driver.TopicPartition(tp.topic, tp.partition))
+            consumer.pause(TopicPartition(tp.topic, tp.partition))
         self._assigned_version += 1
         self.hooks.heartbeat_succeeded()
         await super().on_partitions_assigned(assigned, generation_id)
@@ -95,7 +100,7 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  
         self,
         consumer: Any,
         active_partitions: set[TP],
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # Faust's signature
         max_records: int | None = None,
     ) -> dict[TP, list[Any]]:
         if not self.consumer.flow_active:
@@ -122,10 +127,9 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  
         return records
 
     async def _fetch_others(
-        self, consumer: Any, others: set[TP], timeout: float | None, max_records: int | None
+        self, consumer: Any, others: set[TP], wait_s: float | None, max_records: int | None
     ) -> dict[TP, list[Any]]:
-        records: dict[TP, list[Any]] = await super()._fetch_records(consumer, others, timeout, max_records)
-        return records
+        return dict(await super()._fetch_records(consumer, others, wait_s, max_records))
 
     async def _follow_assignment(self, consumer: Any) -> None:
         version = self._assigned_version
@@ -134,7 +138,7 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  
         generation = consumer._coordinator.generation
         committed: dict[int, int | None] = {}
         for tp in self._span_partitions(self.assignment()):
-            committed[tp.partition] = await consumer.committed(driver.TopicPartition(tp.topic, tp.partition))
+            committed[tp.partition] = await consumer.committed(TopicPartition(tp.topic, tp.partition))
         await asyncio.get_running_loop().run_in_executor(
             self._fetch_executor, self.hooks.source.assign, committed, generation
         )
@@ -151,18 +155,17 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  
         return int(super().highwater(tp) or 0)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's check looks at aiokafka's fetches, which there are none of for spans; liveness is checked elsewhere."""
+        """Faust's check looks at aiokafka's fetches, of which there are none for spans; health has its own."""
         if tp.topic != self.hooks.span_topic:
             super().verify_event_path(now, tp)
 
 
-class TailConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped here
+class TailConsumer(driver.Consumer):
     """Faust's consumer, which commits watermarks."""
 
     @property
     def hooks(self) -> TailHooks:
-        hooks: TailHooks = self.app.tail
-        return hooks
+        return hooks_of(self.app)
 
     def _new_consumer_thread(self) -> TailConsumerThread:
         return TailConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -173,7 +176,7 @@ class TailConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped h
         # Faust drops what lies below its read offset: a batch counts as its last record, an empty one as the next.
         offset = record.next_offset - 1 if record.records else record.next_offset
         return ConsumerMessage(
-            tp.topic, tp.partition, offset, 0.0, 0, (), None, record, None, 0, 0, tp,
+            tp.topic, tp.partition, offset, 0.0, 0, [], None, cast(Any, record), None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -182,10 +185,10 @@ class TailConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped h
         await self.hooks.before_handover()
         await super().wait_empty()
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         hooks = self.hooks
         tps = [TP(hooks.span_topic, partition) for partition in hooks.watermarks()]
-        return [tp for tp in tps if topics is None or tp in topics or tp.topic in topics]
+        return (tp for tp in tps if topics is None or tp in topics or tp.topic in topics)
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
         watermarks = self.hooks.watermarks()
@@ -200,7 +203,7 @@ class TailConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped h
         return self._committed_offset[tp] or 0
 
 
-class TailTransport(driver.Transport):  # type: ignore[misc]  # Faust is untyped here
+class TailTransport(driver.Transport):
     """The transport behind `tail://host:port`."""
 
     Consumer = TailConsumer

@@ -5,17 +5,18 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from confluent_kafka.admin import AdminClient
+from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from sampler.clock import monotonic_s, wall_ms
 from sampler.config import Config, PolicyFile
-from sampler.config.security import faust_credentials, librdkafka_conf
+from sampler.config.security import admin_conf, consumer_conf, faust_credentials, producer_conf
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.settings import AnnotationSettings, EngineSettings
 from sampler.engine.spill import RocksSpill
@@ -28,6 +29,7 @@ from sampler.stream.outputs import Outputs
 from sampler.stream.pipeline import Pipeline, PipelineLimits
 from sampler.stream.report import Reporter
 from sampler.stream.span_source import SpanSource
+from sampler.stream.transport import TailConsumer
 from sampler.web.health import Health
 from sampler.web.server import WebServer
 
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 EXIT_FATAL = 70
 """The process cannot go on and must be started again."""
 MIB = 1024 * 1024
+INITIAL_OFFSET = "earliest"
+"""A new group begins with what the topic holds: spans that came while it was being set up are not lost."""
 METADATA_TIMEOUT_S = 30.0
 
 
@@ -45,12 +49,12 @@ class WorkerError(RuntimeError):
 
 def run_worker(config: Config, policies: PolicyFile) -> int:
     """Work until SIGTERM or SIGINT; the exit code is 0 after a clean stop."""
-    conf = librdkafka_conf(config.kafka)
-    partitions = topic_partitions(conf, [config.kafka.topics.spans, config.kafka.topics.sampled])
+    kafka = config.kafka
+    partitions = topic_partitions(admin_conf(kafka), [kafka.topics.spans, kafka.topics.sampled])
     registry, health = CollectorRegistry(), Health()
     metrics = WorkerMetrics(registry)
     metrics.set_policy_set(policies.policy_set.content_hash)
-    node, app = _assemble(config, policies, conf, partitions, metrics, health)
+    app = _assemble(config, policies, partitions, metrics, health)
     web = WebServer(config.web.endpoint, registry, health) if config.web.enabled else None
     if web is not None:
         web.start()
@@ -73,9 +77,9 @@ def run_worker(config: Config, policies: PolicyFile) -> int:
     return 0
 
 
-def topic_partitions(conf: dict[str, Any], topics: Sequence[str]) -> dict[str, int]:
+def topic_partitions(conf: Mapping[str, Any], topics: Sequence[str]) -> dict[str, int]:
     """Partition counts of topics that must exist; WorkerError where one does not or no broker answers."""
-    admin = AdminClient(conf)
+    admin = AdminClient(dict(conf))
     try:
         known = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
     except Exception as error:
@@ -94,7 +98,7 @@ def engine_settings(config: Config, policies: PolicyFile, partitions: int) -> En
         decision_wait_after_root_ms=block.decision_wait_after_root_received.ms,
         maximum_trace_size_bytes=block.maximum_trace_size_bytes,
         maximum_spans_per_trace=block.maximum_spans_per_trace,
-        decision_ttl_ms=config.worker.decision_cache.ttl.ms,
+        decision_ttl_ms=(block.decision_cache.ttl or config.worker.decision_cache.ttl).ms,
         # Headroom for the key, the record's own header and the batch around it.
         max_output_bytes=config.kafka.max_message_bytes - 1024,
         partitions=partitions,
@@ -104,6 +108,7 @@ def engine_settings(config: Config, policies: PolicyFile, partitions: int) -> En
             policy_attribute=names.policy_attribute,
             rate_as_int=names.rate_as_int,
             incoming_probability=policies.incoming_probability,
+            incoming_probability_default=policies.incoming_probability_default,
         ),
     )
 
@@ -111,22 +116,18 @@ def engine_settings(config: Config, policies: PolicyFile, partitions: int) -> En
 def _assemble(
     config: Config,
     policies: PolicyFile,
-    conf: dict[str, Any],
     partitions: dict[str, int],
     metrics: WorkerMetrics,
     health: Health,
-) -> tuple[Node, faust.App]:
+) -> faust.App:
     kafka, worker = config.kafka, config.worker
     topics = kafka.topics
-    source = SpanSource(
-        {**conf, "group.id": kafka.group_id}, topics.spans, initial=worker.initial_offset, monotonic_s=monotonic_s
-    )
+    source = SpanSource(consumer_conf(kafka), topics.spans, initial=INITIAL_OFFSET, monotonic_s=monotonic_s)
     outputs = Outputs(
         {
-            **conf,
+            **producer_conf(kafka),
             # An output that may still be delivered after the lease has ended could contradict the next owner.
             "delivery.timeout.ms": max(1000, worker.session_timeout.ms * 2 // 3),
-            "message.max.bytes": kafka.max_message_bytes,
         },
         span_topic=topics.spans,
         sampled_topic=topics.sampled,
@@ -151,7 +152,7 @@ def _assemble(
             session_timeout_s=worker.session_timeout.ms / 1000,
             heartbeat_interval_s=worker.heartbeat_interval.ms / 1000,
             commit_interval_s=worker.commit_interval.ms / 1000,
-            initial_offset=worker.initial_offset,
+            initial_offset=INITIAL_OFFSET,
             broker_credentials=faust_credentials(kafka),
         ),
         node,
@@ -165,13 +166,14 @@ def _assemble(
         outputs,
         table,
         limits=limits,
-        committed=lambda partition: app.consumer.committed_offset(faust.types.TP(topics.spans, partition)),
+        committed=lambda partition: cast(TailConsumer, app.consumer).committed_offset(TP(topics.spans, partition)),
         rewind=source.rewind,
         wall_ms=wall_ms,
     )
     node.attach(pipeline, Reporter(metrics, pipeline, source, outputs, store, policies.policy_set))
     _connect(app, topic, table.table, node)
-    return node, app
+    logging.getLogger("faust.tables.recovery").addHandler(RecoveryAlarm())
+    return app
 
 
 def _trace_table(config: Config, data_dir: Path) -> tuple[ChunkStore, PipelineLimits]:
@@ -208,6 +210,15 @@ def _connect(app: Any, topic: Any, table: Any, node: Node) -> None:
     async def housekeeping() -> None:
         with fatal("housekeeping failed"):
             await node.housekeeping()
+
+
+class RecoveryAlarm(logging.Handler):
+    """Ends the process when Faust fails to apply a changelog record: it would log a warning and go on without it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at one message of Faust's recovery."""
+        if record.levelno >= logging.WARNING and str(record.msg).startswith("Error in recovery"):
+            die(f"the decision table could not be recovered: {record.getMessage()}")
 
 
 class fatal:  # noqa: N801  # a context manager reads as a word of the sentence

@@ -1,0 +1,5 @@
+"""The `tailsampler` command."""
+
+from sampler.cli.root import main
+
+__all__ = ["main"]

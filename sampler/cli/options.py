@@ -1,0 +1,96 @@
+"""Options that several commands share, and what they are turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from sampler.config.kafka import Kafka
+    from sampler.config.models import Config
+    from sampler.config.policies import PolicyFile
+
+EXIT_WRONG_INPUT = 2
+EXIT_FATAL = 70
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+config_option = click.option(
+    "--config", "config_path", type=FILE, metavar="FILE", envvar="TAILSAMPLER_CONFIG",
+    help="Configuration (config.yaml). Without it, the defaults.",
+)  # fmt: skip
+brokers_option = click.option(
+    "--brokers", metavar="HOST:PORT,...", envvar="TAILSAMPLER_BROKERS", help="Kafka brokers; goes before the file's."
+)
+policies_option = click.option(
+    "--policies", "policies_path", type=FILE, metavar="FILE", required=True, envvar="TAILSAMPLER_POLICIES",
+    help="Policies (policies.yaml): a Collector's tail_sampling block.",
+)  # fmt: skip
+web_option = click.option(
+    "--web-endpoint", metavar="HOST:PORT", help="Where /metrics, /livez and /readyz are; goes before the file's."
+)
+log_level_option = click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What to say on standard error."
+)
+
+
+def process_options(command: Command) -> Command:
+    """The options of everything that runs as a process."""
+    for option in (log_level_option, web_option, brokers_option, config_option):
+        command = option(command)
+    return command
+
+
+def read_config(
+    path: Path | None,
+    brokers: str | None = None,
+    web_endpoint: str | None = None,
+    log_level: str | None = None,
+    **more: Any,
+) -> Config:
+    """The configuration with the command line over it; `more` are values by key with `__` for dots."""
+    from sampler.config.load import load_config
+
+    overrides = {"kafka.brokers": brokers, "web.endpoint": web_endpoint, "log.level": log_level}
+    overrides.update({name.replace("__", "."): value for name, value in more.items()})
+    return load_config(path, overrides)
+
+
+def read_policies(path: Path, say_notes: bool = True) -> PolicyFile:
+    """The policies of a file; what its reader should know is logged."""
+    import logging
+
+    from sampler.config.policies import load_policies
+
+    policies = load_policies(path)
+    for note in policies.notes if say_notes else ():
+        logging.getLogger("tailsampler").warning("%s: %s", path, note)
+    return policies
+
+
+def prepare_topics(kafka: Kafka, decision_wait_ms: int = 0) -> None:
+    """Make missing topics unless that is switched off; ClickException where the product cannot work with them."""
+    if not kafka.create_topics:
+        return
+    import logging
+
+    from sampler.cli.topics import topic_specs
+    from sampler.config.security import admin_conf
+    from sampler.topics import TopicError, ensure_topics
+
+    log = logging.getLogger("tailsampler")
+    try:
+        outcome = ensure_topics(admin_conf(kafka), topic_specs(kafka), decision_wait_ms)
+    except TopicError as error:
+        raise click.ClickException(str(error)) from error
+    for name in outcome.created:
+        log.info("created topic %s", name)
+    for finding in outcome.findings:
+        log.warning("%s", finding)
+    if outcome.errors:
+        raise click.ClickException(str(outcome.errors[0]))

@@ -1,0 +1,110 @@
+"""`tailsampler run`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from sampler.cli.options import policies_option, process_options, read_config, read_policies
+
+if TYPE_CHECKING:
+    from sampler.config.models import Config
+    from sampler.supervisor import Part
+
+EMBEDDED_PARTITIONS = 4
+IN_MEMORY = (
+    "No --brokers given and none in the configuration: using the embedded broker. ALL DATA IS IN MEMORY ONLY and gone "
+    "when this command ends; a partition holds at most 5 MiB. Not for production."
+)
+
+
+@click.command(short_help="Agent and worker in one supervised command.")
+@policies_option
+@process_options
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes.")
+def run(
+    policies_path: Path,
+    config_path: Path | None,
+    brokers: str | None,
+    web_endpoint: str | None,
+    log_level: str | None,
+    workers: int,
+) -> int:
+    """Run an agent and workers on this machine, and start again what ends.
+
+    Against the Kafka of --brokers or of the configuration; with neither, against a broker inside this command, whose
+    data is in memory only. The agent's /metrics, /livez and /readyz are at web.endpoint, the workers' at the ports
+    after it.
+    """
+    config = read_config(config_path, brokers, web_endpoint, log_level)
+    from sampler.cli.logs import set_up_logging
+    from sampler.supervisor import Supervisor
+
+    set_up_logging(config.log.level, config.log.format, "run")
+    policies = read_policies(policies_path)
+    with ExitStack() as stack:
+        data_dir = Path(config.worker.data_dir)
+        embedded = "brokers" not in config.kafka.model_fields_set
+        if embedded:
+            from sampler.embedded.broker import EmbeddedBroker
+
+            click.echo(IN_MEMORY, err=True)
+            brokers = stack.enter_context(EmbeddedBroker(topics=embedded_topics(config))).bootstrap
+            # Tables of another run would not fit a broker that starts empty.
+            data_dir = Path(stack.enter_context(TemporaryDirectory(prefix="tailsampler-")))
+        click.echo(banner(config, policies_path, len(policies.policy_set.names), workers, brokers), err=True)
+        common = [*_option("--config", config_path), *_option("--log-level", log_level), *_option("--brokers", brokers)]
+        if embedded:
+            common.append("--no-create-topics")
+        return Supervisor(parts(config, common, policies_path, workers, data_dir)).run()
+
+
+def parts(config: Config, common: list[str], policies: Path, workers: int, data_dir: Path) -> list[Part]:
+    """The processes to supervise: one agent, then the workers, each with its own folder and web port."""
+    from sampler.supervisor import Part
+
+    base = (sys.executable, "-m", "sampler.cli")
+    result = [Part("agent", (*base, "agent", *common, "--web-endpoint", web_endpoint(config, 0)))]
+    for number in range(1, workers + 1):
+        own = ["--data-dir", str(data_dir / f"worker-{number}"), "--web-endpoint", web_endpoint(config, number)]
+        argv = (*base, "worker", "--policies", str(policies), *common, *own)
+        result.append(Part(f"worker-{number}", argv))
+    return result
+
+
+def web_endpoint(config: Config, offset: int) -> str:
+    """The address of the nth process; port 0 stays 0, which takes a free one."""
+    host, _, port = config.web.endpoint.rpartition(":")
+    return f"{host}:{int(port) + offset if int(port) else 0}"
+
+
+def embedded_topics(config: Config) -> dict[str, int]:
+    """The topics of a configuration with their partitions, for a broker that cannot be asked to make any."""
+    topics = config.kafka.topics
+    per_partition = dict.fromkeys((topics.spans, topics.sampled, topics.decisions), EMBEDDED_PARTITIONS)
+    return {**per_partition, topics.keyspace: 1, topics.dead_letter: 1}
+
+
+def banner(config: Config, policies_path: Path, count: int, workers: int, brokers: str | None) -> str:
+    """What runs where, for the person who started it."""
+    agent = config.agent
+    lines = [
+        f"Kafka      {brokers or config.kafka.bootstrap}",
+        f"OTLP/gRPC  {agent.grpc.endpoint if agent.grpc.enabled else 'off'}",
+        f"OTLP/HTTP  {agent.http.endpoint if agent.http.enabled else 'off'}",
+        f"Policies   {count} from {policies_path}",
+        f"Workers    {workers}",
+    ]
+    if config.web.enabled:
+        ports = ", ".join(web_endpoint(config, number) for number in range(workers + 1))
+        lines.append(f"Metrics    http://(agent, then workers) {ports}")
+    return "\n".join(lines)
+
+
+def _option(name: str, value: object | None) -> list[str]:
+    return [] if value is None else [name, str(value)]

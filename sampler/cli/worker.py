@@ -1,0 +1,45 @@
+"""`tailsampler worker`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sampler.cli.options import policies_option, prepare_topics, process_options, read_config, read_policies
+
+
+@click.command(short_help="Gather traces, decide, write the kept ones to Kafka.")
+@policies_option
+@process_options
+@click.option("--data-dir", metavar="DIR", help="Folder for waiting spans and decisions; goes before the file's.")
+@click.option("--create-topics/--no-create-topics", default=None, help="Make missing topics at start.")
+def worker(
+    policies_path: Path,
+    config_path: Path | None,
+    brokers: str | None,
+    web_endpoint: str | None,
+    log_level: str | None,
+    data_dir: str | None,
+    create_topics: bool | None,
+) -> int:
+    """Read spans from Kafka, gather the traces, decide by the policies, write the kept ones to Kafka.
+
+    Start as many as the span topic has partitions; they share the work as a consumer group.
+    """
+    config = read_config(
+        config_path, brokers, web_endpoint, log_level, worker__data_dir=data_dir, kafka__create_topics=create_topics
+    )
+    from sampler.cli.logs import set_up_logging
+
+    set_up_logging(config.log.level, config.log.format, "worker")
+    policies = read_policies(policies_path)
+    prepare_topics(config.kafka, policies.tail_sampling.decision_wait.ms)
+    from sampler.stream.worker import WorkerError, run_worker
+
+    try:
+        return run_worker(config, policies)
+    except WorkerError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(error.strerror or str(error)) from error

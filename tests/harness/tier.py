@@ -1,0 +1,106 @@
+"""A sampling tier for tests: topics on a real Kafka, and workers as real processes."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.harness.kafka import KafkaCluster
+from tests.harness.process import TestProcess, free_ports, sampler_process, wait_until
+
+READY_S = 60.0
+
+
+class Tier:
+    """Workers of one group over topics of its own. Everything it started is gone at the end of the `with` block."""
+
+    def __init__(
+        self, kafka: KafkaCluster, prefix: str, folder: Path, policies: dict[str, Any], *, partitions: int = 4,
+        session_timeout: str = "6s", worker: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.kafka = kafka
+        self.partitions = partitions
+        self.topics = {
+            name: f"{prefix}-{name}" for name in ("spans", "sampled", "decisions", "keyspace", "dead_letter")
+        }
+        self.group = f"{prefix}-group"
+        self._folder = folder
+        self._worker = {"session_timeout": session_timeout, "heartbeat_interval": "1s", **(worker or {})}
+        # JSON is YAML: no quoting rules to get wrong here.
+        self._policies = folder / "policies.yaml"
+        self._policies.write_text(json.dumps({"tail_sampling": policies}))
+        self.workers: list[TestProcess] = []
+        self._urls: list[str] = []
+
+    def __enter__(self) -> Self:
+        for name, topic in self.topics.items():
+            compact = {"cleanup.policy": "compact"} if name in {"decisions", "keyspace"} else {}
+            config = {"message.timestamp.type": "LogAppendTime"} if name == "spans" else compact
+            self.kafka.create_topic(topic, self.partitions, config=config)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self.workers:
+            worker.kill()
+        if error is not None:
+            for worker in self.workers:
+                print(f"--- {worker.log}\n{worker.output()[-8000:]}")
+
+    def config(self, name: str, port: int) -> Path:
+        """The configuration file of one process."""
+        path = self._folder / f"{name}.yaml"
+        kafka = {
+            "brokers": [self.kafka.bootstrap],
+            "topics": self.topics,
+            "group_id": self.group,
+            "create_topics": False,
+        }
+        worker = {**self._worker, "data_dir": str(self._folder / name)}
+        agent = {"grpc": {"endpoint": "127.0.0.1:0"}, "http": {"endpoint": "127.0.0.1:0"}}
+        web = {"endpoint": f"127.0.0.1:{port}"}
+        path.write_text(json.dumps({"kafka": kafka, "worker": worker, "agent": agent, "web": web}))
+        return path
+
+    def start_worker(self, *, wait: bool = True) -> TestProcess:
+        """Start one more worker and, unless told otherwise, wait until it is ready."""
+        number = len(self.workers)
+        (port,) = free_ports(1)
+        process = sampler_process(
+            ["worker", "--config", str(self.config(f"worker-{number}", port)), "--policies", str(self._policies)],
+            self._folder / f"worker-{number}.log",
+        ).start()
+        self.workers.append(process)
+        self._urls.append(f"http://127.0.0.1:{port}")
+        if wait:
+            self.wait_ready(number)
+        return process
+
+    def wait_ready(self, number: int) -> None:
+        """Wait until a worker says that it is ready."""
+        self.workers[number].wait_for_http(f"{self._urls[number]}/readyz", READY_S)
+
+    def metric(self, number: int, name: str, labels: str = "") -> float:
+        """The value of a metric of a worker, 0 where it has no such series."""
+        with urllib.request.urlopen(f"{self._urls[number]}/metrics", timeout=5) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(f"{name}{labels} "):
+                    return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def wait_decided(self, timeout_s: float = 60.0) -> None:
+        """Wait until every record of the span topic is decided, its outputs acknowledged and its offset committed."""
+        ends = {p: end for p, end in self.kafka.end_offsets(self.topics["spans"]).items() if end}
+
+        def committed() -> bool:
+            now = self.kafka.committed(self.group, self.topics["spans"])
+            return all(now.get(p, 0) >= end for p, end in ends.items())
+
+        logs = "\n".join
+        wait_until(
+            committed, timeout_s, f"commits up to {ends}", lambda: logs(w.output()[-4000:] for w in self.workers)
+        )

@@ -1,0 +1,109 @@
+"""YAML with lines, duplicate keys and variables."""
+
+from __future__ import annotations
+
+import pytest
+
+from sampler.config.document import EnvText, parse_document, typed
+from sampler.config.env import SubstitutionError, substitute
+from sampler.config.errors import ConfigError
+
+
+def parse(text: str, **environment: str) -> object:
+    return parse_document(text, "f.yaml", environment).data
+
+
+def complaints(text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, **environment)
+    return str(caught.value).splitlines()
+
+
+def test_plain_words_follow_yaml_1_2() -> None:
+    """Words that YAML 1.1 would turn into truth values, octals or minutes stay text."""
+    assert parse("[yes, no, on, off, 012, 12:30, 2024-01-01, 1_000]") == [
+        "yes", "no", "on", "off", "012", "12:30", "2024-01-01", "1_000",
+    ]  # fmt: skip
+    assert parse("[1, -2, 0x1f, 0o17, 1.5, 1e3, true, False, null, ~, '1']") == [
+        1, -2, 31, 15, 1.5, 1000.0, True, False, None, None, "1",
+    ]  # fmt: skip
+
+
+def test_every_key_knows_its_line() -> None:
+    """Keys and list items carry the line they stand in; a missing key has its parent's."""
+    document = parse_document("a:\n  b:\n    - x\n    - c: 1\n", "f.yaml", {})
+    assert document.line_of(("a", "b", 1, "c")) == 4
+    assert document.line_of(("a", "b", 0)) == 3
+    assert document.line_of(("a", "b", 1, "missing")) == 4
+
+
+def test_duplicate_keys_are_errors() -> None:
+    """A key given twice is told with both lines."""
+    assert complaints("a: 1\nb:\n  c: 1\n  c: 2\n") == ["f.yaml:4: b.c: duplicate key, first set in line 3"]
+
+
+def test_merge_keys_give_way_to_own_keys() -> None:
+    """`<<` brings keys in; those written beside it win."""
+    assert parse("a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\n") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "f.yaml:"),
+        ("a: &a [*a]", "contains itself"),
+        ("a: !!python/object:os.system x", "not known"),
+        ("? [a]\n: 1", "plain word"),
+        ("a: [${X}]", "in quotes"),
+    ],
+)
+def test_unusable_yaml_is_told_in_one_line(text: str, said: str) -> None:
+    """Broken YAML is one line with a place, never a traceback of the parser."""
+    assert len(complaints(text)) == 1
+    assert said in complaints(text)[0]
+
+
+def test_alias_bombs_end() -> None:
+    """A small file cannot blow up into a huge tree."""
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "more than" in complaints("\n".join(lines))[0]
+
+
+@pytest.mark.parametrize("text", ["${env:X}", "${X}", "${env:X:-d}", "${X:-d}"])
+def test_variables_are_filled_in(text: str) -> None:
+    """Both spellings give the variable's value, before any default."""
+    assert substitute(text, {"X": "v"}) == "v"
+
+
+def test_defaults_and_escapes() -> None:
+    """Defaults count for unset and empty variables; $$ is a dollar sign; other dollar signs stand for themselves."""
+    assert substitute("${X:-d}/${env:Y:-}/$${X}/^a$", {"X": ""}) == "d//${X}/^a$"
+
+
+@pytest.mark.parametrize("text", ["${env:X}", "${1}", "${file:/etc/passwd}", "${", "${}"])
+def test_references_that_cannot_be_filled_in_are_errors(text: str) -> None:
+    """Unset without default, other schemes and broken references are refused."""
+    with pytest.raises(SubstitutionError):
+        substitute(text, {})
+
+
+def test_all_unset_variables_are_told_at_once() -> None:
+    """Each is named, with its line."""
+    said = complaints("a: ${env:A}\nb:\n  - ${B}\n")
+    assert said[0].startswith("f.yaml:1: a: environment variable A is not set")
+    assert said[1].startswith("f.yaml:3: b[0]: environment variable B is not set")
+
+
+def test_a_variable_cannot_inject_structure() -> None:
+    """Whatever a variable holds is one value."""
+    assert parse("a: ${X}", X="1\nb: [2]") == {"a": "1\nb: [2]"}
+    assert parse("a: ${X}", X="{b: 1}") == {"a": "{b: 1}"}
+
+
+def test_unquoted_variables_take_the_type_they_are_written_like() -> None:
+    """Where no model gives the type, quotes keep text."""
+    data = parse("a: ${X}\nb: '${X}'\nc: ${Y}\nd: ${Z}", X="10", Y="true", Z="0123")
+    assert isinstance(data, dict)
+    assert isinstance(data["a"], EnvText)
+    assert typed(data) == {"a": 10, "b": "10", "c": True, "d": "0123"}
