@@ -34,6 +34,8 @@ class Tier:
         self._policies.write_text(json.dumps({"tail_sampling": policies}))
         self.workers: list[TestProcess] = []
         self._urls: list[str] = []
+        self._agents: list[TestProcess] = []
+        self.grpc_endpoint = self.http_endpoint = ""
 
     def __enter__(self) -> Self:
         for name, topic in self.topics.items():
@@ -45,11 +47,10 @@ class Tier:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self.workers:
-            worker.kill()
-        if error is not None:
-            for worker in self.workers:
-                print(f"--- {worker.log}\n{worker.output()[-8000:]}")
+        for process in (*self._agents, *self.workers):
+            process.kill()
+            if error is not None:
+                print(f"--- {process.log}\n{process.output()[-8000:]}")
 
     def config(self, name: str, port: int) -> Path:
         """The configuration file of one process."""
@@ -78,6 +79,19 @@ class Tier:
         self._urls.append(f"http://127.0.0.1:{port}")
         if wait:
             self.wait_ready(number)
+        return process
+
+    def start_agent(self) -> TestProcess:
+        """Start an agent on free ports and wait until it is ready; `grpc_endpoint` and `http_endpoint` name them."""
+        grpc_port, http_port, web_port = free_ports(3)
+        self.grpc_endpoint, self.http_endpoint = f"127.0.0.1:{grpc_port}", f"127.0.0.1:{http_port}"
+        process = sampler_process(
+            ["agent", "--config", str(self.config("agent", web_port)), "--grpc-endpoint", self.grpc_endpoint,
+             "--http-endpoint", self.http_endpoint],
+            self._folder / "agent.log",
+        ).start()  # fmt: skip
+        self._agents.append(process)
+        process.wait_for_http(f"http://127.0.0.1:{web_port}/readyz", READY_S)
         return process
 
     def wait_ready(self, number: int) -> None:

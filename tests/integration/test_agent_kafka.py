@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # not marked as its own
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
@@ -25,18 +26,19 @@ from sampler.agent.settings import AgentSettings, PublisherSettings
 from sampler.otlp import partition_of
 from tests.harness.distribution import MissingToolError
 from tests.harness.kafka import KafkaCluster
+from tests.harness.process import wait_until
 
 PARTITIONS = 6
 
 
 @contextlib.asynccontextmanager
-async def running_agent(bootstrap: str, topic: str, **changes: Any) -> AsyncIterator[Agent]:
+async def running_agent(bootstrap: str, topic: str, wait: bool = True, **changes: Any) -> AsyncIterator[Agent]:
     """An agent on free ports, usable once Kafka has answered."""
     publisher = PublisherSettings(topic=topic, librdkafka={"bootstrap.servers": bootstrap}, **changes)
     agent = Agent(AgentSettings(publisher, "127.0.0.1:0", "127.0.0.1:0"))
     await agent.start()
-    assert await agent.publisher.wait_usable(30)
     try:
+        assert not wait or await agent.publisher.wait_usable(30)
         yield agent
     finally:
         await agent.stop()
@@ -109,6 +111,39 @@ async def test_records_up_to_the_topics_limit_are_taken(kafka: KafkaCluster, top
     assert [(receipt.spans, receipt.rejected) for receipt in receipts] == [(20, 0), (400, 0), (0, 1)]
     records = await asyncio.to_thread(kafka.read_all, topic)
     assert len({span.span_id for record in records for span in spans_of(record.value or b"")}) == 420
+
+
+async def test_a_topic_may_come_later(kafka: KafkaCluster, topics: Callable[[str], str]) -> None:
+    """Without its topic the agent starts and refuses by name; once the topic is created it publishes, by itself."""
+    topic = topics("agent_late")
+    request = request_of(random.Random(3), 10)
+    async with running_agent(kafka.bootstrap, topic, wait=False) as agent:
+        text = ""
+        while "topics create" not in text:
+            with pytest.raises(KafkaUnavailableError) as caught:
+                await agent.publisher.publish(request)
+            text = str(caught.value)
+            await asyncio.sleep(0.01)
+        assert topic in text
+        await asyncio.to_thread(kafka.create_topic, topic, PARTITIONS)
+        assert await agent.publisher.wait_usable(30)
+        assert (await agent.publisher.publish(request)).spans == 10
+
+
+async def test_a_topic_that_grows_is_noticed(
+    kafka: KafkaCluster, topics: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """When partitions are added under the agent the log says that traces are split, and all partitions are used."""
+    topic = topics("agent_grown")
+    kafka.create_topic(topic, 2)
+    generator = random.Random(4)
+    async with running_agent(kafka.bootstrap, topic, metadata_refresh_s=0.1) as agent:
+        await agent.publisher.publish(request_of(generator, 10))
+        kafka.admin_client.create_partitions([NewPartitions(topic, PARTITIONS)])[topic].result(30)
+        await asyncio.to_thread(wait_until, lambda: "from 2 to 6 partitions" in caplog.text, 30, "the agent's log")
+        await agent.publisher.publish(request_of(generator, 200))
+    records = await asyncio.to_thread(kafka.read_all, topic)
+    assert {record.partition for record in records} == set(range(PARTITIONS))
 
 
 @pytest.mark.kafka

@@ -14,11 +14,17 @@ from confluent_kafka.admin import AdminClient
 from sampler.config import Config, ConfigError, load_config
 from sampler.config.base import dump_public
 from sampler.config.security import (
-    admin_conf, aiokafka_options, consumer_conf, faust_credentials, librdkafka_conf, producer_conf, security_protocol,
+    admin_conf,
+    aiokafka_options,
+    consumer_conf,
+    faust_credentials,
+    librdkafka_conf,
+    producer_conf,
+    security_protocol,
     ssl_context,
 )  # fmt: skip
 
-SECRET = "hush-hush-0123"  # noqa: S105  # not a password of anything
+SECRET = "hush-hush-0123"  # not a password of anything
 
 
 def load(tmp_path: Path, text: str, **environment: str) -> Config:
@@ -85,7 +91,7 @@ def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("kafka: {brokers: 'a:1', group_id: g}", encoding="utf-8")
     config = load_config(tmp_path / "c.yaml", {"kafka.brokers": "b:2,c:3", "log.level": None})
     assert (config.kafka.brokers, config.kafka.group_id) == (("b:2", "c:3"), "g")
-    with pytest.raises(ConfigError, match="^command line: kafka.brokers: 'x' is not host:port"):
+    with pytest.raises(ConfigError, match=r"^command line: kafka\.brokers: 'x' is not host:port"):
         load_config(None, {"kafka.brokers": "x"})
 
 
@@ -144,7 +150,7 @@ def certificate(tmp_path: Path) -> tuple[str, str]:
     ],
 )
 def test_every_client_is_told_the_same_security(tmp_path: Path, tls: str, sasl: str, protocol: str) -> None:
-    """librdkafka accepts its properties, aiokafka and Faust get the matching protocol."""
+    """The properties suit librdkafka; aiokafka and Faust get the matching protocol."""
     kafka = load(tmp_path, f"kafka:\n  brokers: a:1\n  {tls}\n  {sasl}\n").kafka
     assert security_protocol(kafka) == librdkafka_conf(kafka)["security.protocol"] == protocol
     assert aiokafka_options(kafka)["security_protocol"] == protocol

@@ -121,7 +121,10 @@ def test_incoming_probability_one_or_by_service() -> None:
 
 def test_variables_inside_policies() -> None:
     """An unquoted variable is a number where it is written like one."""
-    text = "policies:\n  - name: p\n    type: probabilistic\n    probabilistic:\n      sampling_percentage: ${env:PCT:-10}\n"
+    text = (
+        "policies:\n  - name: p\n    type: probabilistic\n"
+        "    probabilistic:\n      sampling_percentage: ${env:PCT:-10}\n"
+    )
     assert "25 %" in parse_policies(text, environment={"PCT": "25"}).policy_set.describe()
 
 

@@ -9,7 +9,16 @@ from sampler.config.units import Duration, parse_duration, parse_size
 
 @pytest.mark.parametrize(
     ("text", "ms"),
-    [("30s", 30_000), ("500ms", 500), ("1m30s", 90_000), ("1.5h", 5_400_000), ("0", 0), ("0s", 0), ("1000us", 1), (0, 0)],
+    [
+        ("30s", 30_000),
+        ("500ms", 500),
+        ("1m30s", 90_000),
+        ("1.5h", 5_400_000),
+        ("0", 0),
+        ("0s", 0),
+        ("1000us", 1),
+        (0, 0),
+    ],
 )
 def test_durations_in_gos_form(text: object, ms: int) -> None:
     """Every unit of Go, combined and with fractions; a bare 0."""

@@ -34,7 +34,7 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
         [KEPT, DROPPED],
         ident(1) + ident(2) + ident(3),
         array("H", [1, 0, 1]),
-        {"a": 1.5},
+        {"a": 1},
     )
     read = decode(written.key, written.encode())
     assert list(read) == [(ident(1), DROPPED), (ident(2), KEPT), (ident(3), DROPPED)]

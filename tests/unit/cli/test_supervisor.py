@@ -1,0 +1,157 @@
+"""The supervisor, with real child processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sampler.clock import monotonic_s
+from sampler.supervisor import Part, Patience, Supervisor
+
+QUICK = Patience(first_s=0.05, longest_s=0.2, stable_s=60, grace_s=10)
+ROOT = Path(__file__).parents[3]
+
+OBEDIENT = "import signal, sys\nsignal.signal(15, lambda *_: sys.exit(0))\nprint('up', flush=True)\nsignal.pause()"
+STUBBORN = "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint('up', flush=True)\nwhile True: signal.pause()"
+
+
+def part(name: str, code: str) -> Part:
+    return Part(name, (sys.executable, "-c", code))
+
+
+def until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+    pause, deadline = threading.Event(), monotonic_s() + limit_s
+    while not condition():
+        assert monotonic_s() < deadline, "waited in vain"
+        pause.wait(0.02)
+
+
+def alive(pid: int) -> bool:
+    """A zombie that nobody has collected yet does not count."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def running(supervisor: Supervisor) -> Iterator[list[int]]:
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(supervisor.run()))
+    thread.start()
+    try:
+        yield codes
+    finally:
+        supervisor.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_parts_run_and_stop_together(capfd: pytest.CaptureFixture[str]) -> None:
+    """A stop asks every part to end, waits for it, and is clean."""
+    supervisor = Supervisor([part("a", OBEDIENT), part("b", OBEDIENT)], QUICK)
+    up = []
+    with running(supervisor) as codes:
+        until(lambda: up.extend(capfd.readouterr().out.split()) or len(up) == 2)
+        pids = supervisor.pids
+        assert set(pids) == {"a", "b"}
+    assert codes == [0]
+    assert supervisor.pids == {}
+    assert not any(alive(pid) for pid in pids.values())
+
+
+def test_a_part_that_is_killed_is_started_again() -> None:
+    """The others stay as they are."""
+    supervisor = Supervisor([part("a", OBEDIENT), part("b", OBEDIENT)], QUICK)
+    with running(supervisor):
+        until(lambda: len(supervisor.pids) == 2)
+        before = supervisor.pids
+        os.kill(before["a"], signal.SIGKILL)
+        until(lambda: supervisor.pids.get("a", before["a"]) != before["a"])
+        assert supervisor.pids["b"] == before["b"]
+
+
+def test_waits_double_up_to_a_limit(caplog: pytest.LogCaptureFixture) -> None:
+    """A part that ends at once is started less and less often."""
+    caplog.set_level("WARNING", "sampler.supervisor")
+    with running(Supervisor([part("a", "raise SystemExit(70)")], QUICK)):
+        until(lambda: len(caplog.records) >= 4)
+    said = [record.getMessage().rsplit(" ", 2)[1] for record in caplog.records[:4]]
+    assert said == ["0.05", "0.1", "0.2", "0.2"]
+    assert "exit code 70" in caplog.records[0].getMessage()
+
+
+def test_a_part_that_ran_long_begins_anew() -> None:
+    """After a stable time the first wait counts again."""
+    patience = Patience(first_s=0.05, longest_s=60.0, stable_s=0.0, grace_s=10)
+    supervisor = Supervisor([part("a", "pass")], patience)
+    seen: set[int] = set()
+    with running(supervisor):
+        until(lambda: seen.update(supervisor.pids.values()) or len(seen) >= 4)
+
+
+def test_a_part_that_refuses_its_configuration_ends_all() -> None:
+    """Exit code 2 is no accident: the others are stopped and the code is handed on."""
+    supervisor = Supervisor([part("a", OBEDIENT), part("b", "raise SystemExit(2)")], QUICK)
+    assert supervisor.run() == 2
+    assert supervisor.pids == {}
+
+
+def test_a_part_that_does_not_end_is_killed(capfd: pytest.CaptureFixture[str]) -> None:
+    """After the grace time, and the exit code says so."""
+    supervisor = Supervisor([part("a", STUBBORN)], Patience(grace_s=0.3))
+    with running(supervisor) as codes:
+        until(lambda: "up" in capfd.readouterr().out)
+    assert codes == [1]
+
+
+SUPERVISING = """
+import sys
+from sampler.supervisor import Part, Patience, Supervisor
+child = "import signal, sys; from sampler.supervisor import end_with_parent; end_with_parent(); "
+child += "signal.signal(15, lambda *_: sys.exit(0)); import os; print(os.getpid(), flush=True); signal.pause()"
+sys.exit(Supervisor([Part("a", (sys.executable, "-c", child))], Patience()).run())
+"""
+
+
+@contextmanager
+def supervising() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    process = subprocess.Popen([sys.executable, "-c", SUPERVISING], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout
+    child = int(process.stdout.readline())
+    try:
+        yield process, child
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+        if alive(child):
+            until(lambda: not alive(child))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_handed_on(number: signal.Signals) -> None:
+    """Both ways to end a command end its parts first."""
+    with supervising() as (process, child):
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        assert not alive(child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+def test_parts_do_not_outlive_a_killed_supervisor() -> None:
+    """A supervisor ended by kill -9 leaves no orphans."""
+    with supervising() as (process, child):
+        process.kill()
+        process.wait()
+        until(lambda: not alive(child))
