@@ -45,7 +45,7 @@ def shown(summary: object) -> dict[str, object]:
 @settings(max_examples=250, deadline=None)
 @given(seed=SEEDS, form=SEEDS, plan_seed=st.integers(0, 9))
 def test_both_scanners_answer_as_the_reference(seed: int, form: int, plan_seed: int) -> None:
-    """Chunks hold exactly the trace's spans and headers, summaries are the reference's, order is of first appearance."""
+    """Chunks hold exactly the trace's spans and headers, summaries are the reference's, in order of appearance."""
     conditions, plan = plan_of(plan_seed)
     record = reencoded(Generator(seed).request().SerializeToString(), random.Random(form))
     message = TracesData.FromString(record)

@@ -1,0 +1,1 @@
+"""The compiled scanner (Cython). Absent where no C compiler was at hand at install time."""

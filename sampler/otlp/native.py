@@ -1,0 +1,47 @@
+"""Typed access to the compiled modules, and what stands in for them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, cast
+
+from sampler.otlp.partition import Hasher, plain_partition_of
+from sampler.otlp.summary import PlainSummary, Summary
+
+if TYPE_CHECKING:
+    from sampler.otlp import Scanner
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(f"sampler.otlp._compiled.{name}")
+    except ImportError:
+        return None
+
+
+_partition, _summary, _scanner = _module("partition"), _module("summary"), _module("scanner")
+COMPILED = None not in (_partition, _summary, _scanner)
+"""Whether the compiled scanner is installed."""
+
+
+def compiled_scanner() -> Scanner:
+    """A compiled scanner; only where COMPILED."""
+    return cast("Scanner", _scanner.Scanner())
+
+
+def new_summary(**fields: Any) -> Summary:
+    """A summary with the given fields (see `policies.trace.Summary`); no fields: that of a trace without spans."""
+    return cast(Summary, (_summary.Summary if COMPILED else PlainSummary)(**fields))
+
+
+def unpack_summary(data: bytes) -> Summary:
+    """The summary whose `pack()` gave these bytes, ValueError for others."""
+    return cast(Summary, _summary.unpack(data) if COMPILED else PlainSummary.unpack(data))
+
+
+def _partition_of(trace_id: bytes, partitions: int, hasher: Hasher = "sarama") -> int:
+    """The partition of a trace (its 16-byte id) among `partitions`."""
+    return cast(int, _partition.partition_of(trace_id, partitions, hasher))
+
+
+partition_of = _partition_of if COMPILED else plain_partition_of

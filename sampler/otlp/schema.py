@@ -1,0 +1,96 @@
+"""A slim OTLP schema for upb: only what the scanner asks for, everything else stays an unknown field.
+
+Proto2 optional fields keep empty values apart from absent ones. Text is declared as bytes, so UTF-8 is not judged.
+Messages that are copied or seldom read are declared as repeated bytes, so they travel untouched and repeated singular
+ones lose nothing; `CheckedTracesData` declares them all, to judge a record in one go. Arrays and maps are messages
+without fields: they are walked one level deep, whatever their depth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_PACKAGE = "tailsampler.slim"
+_Type = descriptor_pb2.FieldDescriptorProto
+
+_BYTES, _BOOL, _INT32, _INT64 = _Type.TYPE_BYTES, _Type.TYPE_BOOL, _Type.TYPE_INT32, _Type.TYPE_INT64
+_DOUBLE, _FIXED32, _FIXED64 = _Type.TYPE_DOUBLE, _Type.TYPE_FIXED32, _Type.TYPE_FIXED64
+
+# message -> field -> (number, type, repeated); a type in words is another message.
+_MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
+    "Opaque": {},
+    "AnyValue": {
+        "text": (1, _BYTES, False),
+        "boolean": (2, _BOOL, False),
+        "integer": (3, _INT64, False),
+        "number": (4, _DOUBLE, False),
+        "array": (5, "Opaque", False),
+        "map": (6, "Opaque", False),
+        "raw": (7, _BYTES, False),
+    },
+    "KeyValue": {"key": (1, _BYTES, False), "value": (2, "AnyValue", False)},
+    "TracesData": {"resource_spans": (1, _BYTES, True)},
+    "ResourceSpans": {"resource": (1, _BYTES, True), "scope_spans": (2, _BYTES, True)},
+    "ScopeSpans": {"scope": (1, _BYTES, True), "spans": (2, _BYTES, True)},
+    "Resource": {"attributes": (1, "KeyValue", True)},
+    "Scope": {"attributes": (3, "KeyValue", True)},
+    "Event": {"name": (2, _BYTES, False), "attributes": (3, "KeyValue", True)},
+    "Link": {"attributes": (4, "KeyValue", True)},
+    "Status": {"code": (3, _INT32, False)},
+    # What a record must be: every message that is ever looked into, declared as such, and no other field.
+    "CheckedSpan": {
+        "attributes": (9, "KeyValue", True),
+        "events": (11, "Event", True),
+        "links": (13, "Link", True),
+        "status": (15, "Status", False),
+    },
+    "CheckedScopeSpans": {"scope": (1, "Scope", True), "spans": (2, "CheckedSpan", True)},
+    "CheckedResourceSpans": {"resource": (1, "Resource", True), "scope_spans": (2, "CheckedScopeSpans", True)},
+    "CheckedTracesData": {"resource_spans": (1, "CheckedResourceSpans", True)},
+    "Span": {
+        "trace_id": (1, _BYTES, False),
+        "span_id": (2, _BYTES, False),
+        "trace_state": (3, _BYTES, False),
+        "parent_span_id": (4, _BYTES, False),
+        "name": (5, _BYTES, False),
+        "kind": (6, _INT32, False),
+        "start": (7, _FIXED64, False),
+        "end": (8, _FIXED64, False),
+        "attributes": (9, _BYTES, True),
+        "events": (11, _BYTES, True),
+        "status": (15, "Status", False),
+        "flags": (16, _FIXED32, False),
+    },
+}
+
+
+def _file() -> descriptor_pb2.FileDescriptorProto:
+    file = descriptor_pb2.FileDescriptorProto(name="tailsampler/slim.proto", package=_PACKAGE, syntax="proto2")
+    for message_name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=message_name)
+        if message_name == "AnyValue":
+            message.oneof_decl.add(name="value")
+        for name, (number, kind, repeated) in fields.items():
+            field = message.field.add(name=name, number=number)
+            field.label = _Type.LABEL_REPEATED if repeated else _Type.LABEL_OPTIONAL
+            if isinstance(kind, str):
+                field.type = _Type.TYPE_MESSAGE
+                field.type_name = f".{_PACKAGE}.{kind}"
+            else:
+                field.type = kind
+            if message_name == "AnyValue":
+                field.oneof_index = 0
+    return file
+
+
+def _classes() -> dict[str, Any]:
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(_file().SerializeToString())
+    find = pool.FindMessageTypeByName
+    return {name: message_factory.GetMessageClass(find(f"{_PACKAGE}.{name}")) for name in _MESSAGES}
+
+
+SLIM = _classes()
+"""Message classes by name, in a descriptor pool of their own."""
