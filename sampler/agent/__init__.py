@@ -1,0 +1,1 @@
+"""OTLP in, Kafka out: splits spans by trace, packs them per partition, answers after the acknowledgement."""

@@ -1,0 +1,168 @@
+"""OTLP/HTTP: protobuf and JSON, plain and gzip."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+
+from aiohttp import web
+
+from sampler.agent import answers
+from sampler.agent.body import WINDOWS, BodyDamagedError, BodyTooLargeError, read_compressed, read_plain
+from sampler.agent.metrics import AgentMetrics, Outcome
+from sampler.agent.otlp_json import JsonError, request_from_json
+from sampler.agent.publisher import BufferFullError, Publisher, PublishError, Receipt, RequestTooLargeError
+from sampler.otlp import ScanError
+
+log = logging.getLogger(__name__)
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+TRACES = "/v1/traces"
+WRONG_SIGNALS = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/profiles": "profiles"}
+PLAIN_ENCODINGS = ("", "identity", "none")
+
+# Beyond this a JSON body is parsed in a thread: parsing takes long enough to hold up every other request.
+JSON_IN_LOOP_BYTES = 64 * 1024
+
+
+class HttpServer:
+    """The HTTP side of the agent."""
+
+    def __init__(self, listen: str, max_request_bytes: int, publisher: Publisher, metrics: AgentMetrics) -> None:
+        self._listen = listen
+        self._max_request_bytes = max_request_bytes
+        self._publisher = publisher
+        self._metrics = metrics
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen; OSError with a sentence where the address cannot be had. `port` holds the port afterwards."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        # aiohttp would inflate a body without a bound; `read_compressed` has one.
+        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
+        await self._runner.setup()
+        host, _, port = self._listen.rpartition(":")
+        try:
+            site = web.TCPSite(self._runner, host.strip("[]") or None, int(port))
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise OSError(f"cannot listen for OTLP/HTTP on {self._listen}: {error}") from error
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self, timeout_s: float) -> None:
+        """Take no new connections, finish requests in flight within `timeout_s` seconds."""
+        for site in list(self._runner.sites):
+            await site.stop()
+        server = self._runner.server
+        if server is not None:
+            server.pre_shutdown()
+            await server.shutdown(timeout_s)
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        if request.path == TRACES:
+            return await self._traces(request)
+        signal = WRONG_SIGNALS.get(request.path)
+        if signal is not None:
+            return _failure(request, 404, answers.UNIMPLEMENTED, answers.wrong_signal(signal))
+        return _failure(request, 404, answers.NOT_FOUND, f"there is nothing at {request.path}; POST traces to {TRACES}")
+
+    async def _traces(self, request: web.Request) -> web.Response:
+        if request.method != "POST":
+            text = f"{TRACES} takes POST, not {request.method}"
+            return _failure(request, 405, answers.UNIMPLEMENTED, text, headers={"Allow": "POST"})
+        try:
+            outcome, response = await self._export(request)
+        except (asyncio.CancelledError, ConnectionError):
+            self._metrics.count_request("http", "cancelled")
+            raise
+        self._metrics.count_request("http", outcome)
+        return response
+
+    async def _export(self, request: web.Request) -> tuple[Outcome, web.Response]:
+        try:
+            receipt = await self._publisher.publish(await self._read(request, _encoding(request)))
+        except (UnsupportedError, BodyTooLargeError, BodyDamagedError, JsonError, ScanError) as error:
+            return self._refuse(request, error)
+        except RequestTooLargeError as error:
+            return "too_large", _failure(request, 413, answers.RESOURCE_EXHAUSTED, str(error))
+        except BufferFullError as error:
+            return "buffer_full", _retry_later(request, 429, error)
+        except PublishError as error:
+            return "kafka_unavailable", _retry_later(request, 503, error)
+        return "partial" if receipt.rejected else "ok", _success(request, receipt)
+
+    def _refuse(self, request: web.Request, error: Exception) -> tuple[Outcome, web.Response]:
+        """Answer a request that is at fault itself and must not be sent again."""
+        match error:
+            case UnsupportedError():
+                headers = {"Accept-Encoding": "gzip, deflate, identity"}
+                return "unsupported", _failure(request, 415, answers.INVALID_ARGUMENT, str(error), headers=headers)
+            case BodyTooLargeError():
+                limit = self._max_request_bytes
+                text = f"the request, decompressed, is larger than {limit} bytes (agent.max_request_bytes)"
+                return "too_large", _failure(request, 413, answers.RESOURCE_EXHAUSTED, text)
+            case ScanError():
+                text = f"not an ExportTraceServiceRequest: {error.reason} at byte {error.offset}"
+            case _:
+                text = str(error)
+        return "invalid", _failure(request, 400, answers.INVALID_ARGUMENT, text)
+
+    async def _read(self, request: web.Request, encoding: str) -> bytes:
+        limit = self._max_request_bytes
+        if (request.content_length or 0) > limit:
+            raise BodyTooLargeError
+        chunks = request.content.iter_any()
+        body = await (read_compressed(chunks, limit, encoding) if encoding else read_plain(chunks, limit))
+        if request.content_type != JSON:
+            return body
+        if len(body) <= JSON_IN_LOOP_BYTES:
+            return request_from_json(body)
+        return await asyncio.to_thread(request_from_json, body)
+
+
+class UnsupportedError(Exception):
+    """A Content-Type or Content-Encoding that the agent does not read."""
+
+
+def _encoding(request: web.Request) -> str:
+    """The body's Content-Encoding, empty for none; UnsupportedError where it or the Content-Type is another."""
+    if request.headers.get("Content-Type") is None or request.content_type not in {PROTOBUF, JSON}:
+        given = request.headers.get("Content-Type", "is missing")
+        raise UnsupportedError(f"Content-Type {given[:64]}: send {PROTOBUF} or {JSON}")
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in WINDOWS:
+        return encoding
+    if encoding not in PLAIN_ENCODINGS:
+        raise UnsupportedError(f"Content-Encoding {encoding[:64]}: send gzip, deflate, or no compression")
+    return ""
+
+
+def _success(request: web.Request, receipt: Receipt) -> web.Response:
+    encode = answers.export_response_json if request.content_type == JSON else answers.export_response
+    body = encode(receipt.rejected, receipt.message)
+    return web.Response(body=body, headers={"Content-Type": request.content_type})
+
+
+def _retry_later(request: web.Request, http_status: int, error: PublishError) -> web.Response:
+    headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
+    return _failure(request, http_status, answers.UNAVAILABLE, str(error), error.retry_after_s, headers)
+
+
+def _failure(
+    request: web.Request,
+    http_status: int,
+    code: int,
+    text: str,
+    retry_after_s: float | None = None,
+    headers: dict[str, str] | None = None,
+) -> web.Response:
+    """A google.rpc.Status in the request's own encoding; JSON, which people can read, where it has neither."""
+    protobuf = request.content_type == PROTOBUF
+    body = (answers.status if protobuf else answers.status_json)(code, text, retry_after_s)
+    content_type = PROTOBUF if protobuf else JSON
+    return web.Response(status=http_status, body=body, headers={"Content-Type": content_type, **(headers or {})})
