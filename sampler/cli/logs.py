@@ -30,7 +30,8 @@ def set_up_logging(level: str, form: str, part: str) -> None:
     if form == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)-7s {part}: %(message)s", "%H:%M:%S"))
+        form = f"%(asctime)s %(levelname)-7s [{part}] %(message)s"
+        handler.setFormatter(logging.Formatter(form, "%Y-%m-%d %H:%M:%S"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     if level != "debug":
         # These speak of every heartbeat and connection; what matters of them we say ourselves.

@@ -79,7 +79,7 @@ def prepare_topics(kafka: Kafka, decision_wait_ms: int = 0) -> None:
         return
     import logging
 
-    from sampler.cli.topics import topic_specs
+    from sampler.cli.topics import topic_specs, unusable
     from sampler.config.security import admin_conf
     from sampler.topics import TopicError, ensure_topics
 
@@ -87,7 +87,7 @@ def prepare_topics(kafka: Kafka, decision_wait_ms: int = 0) -> None:
     try:
         outcome = ensure_topics(admin_conf(kafka), topic_specs(kafka), decision_wait_ms)
     except TopicError as error:
-        raise click.ClickException(str(error)) from error
+        raise unusable(kafka, error) from error
     for name in outcome.created:
         log.info("created topic %s", name)
     for finding in outcome.findings:

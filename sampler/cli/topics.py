@@ -41,7 +41,7 @@ def create(config_path: Path | None, brokers: str | None, **measures: Any) -> in
     try:
         outcome = ensure_topics(admin_conf(kafka), specs)
     except TopicError as error:
-        raise click.ClickException(str(error)) from error
+        raise unusable(kafka, error) from error
     for spec in specs:
         click.echo(f"{spec.name}: {'created' if spec.name in outcome.created else 'exists'}")
     return _report(outcome.findings)
@@ -59,7 +59,7 @@ def check(config_path: Path | None, brokers: str | None) -> int:
     try:
         findings = check_topics(admin_conf(kafka), topic_specs(kafka))
     except TopicError as error:
-        raise click.ClickException(str(error)) from error
+        raise unusable(kafka, error) from error
     if not findings:
         click.echo("all topics are as they should be")
     return _report(findings)
@@ -82,6 +82,11 @@ def topic_specs(kafka: Kafka) -> tuple[TopicSpec, ...]:
         max_message_bytes=kafka.max_message_bytes,
         retention_ms=kafka.retention.ms,
     ).specs()
+
+
+def unusable(kafka: Kafka, error: Exception) -> click.ClickException:
+    """What to tell of brokers that do not do what was asked."""
+    return click.ClickException(f"{error} (brokers: {kafka.bootstrap}; are they up, and are address and login right?)")
 
 
 def _report(findings: Sequence[Finding]) -> int:

@@ -67,7 +67,9 @@ def producer_conf(kafka: Kafka) -> Properties:
 
 def admin_conf(kafka: Kafka) -> Properties:
     """As librdkafka_conf, for an AdminClient."""
-    return _without(librdkafka_conf(kafka), _PRODUCER_ONLY + _CONSUMER_ONLY)
+    conf = _without(librdkafka_conf(kafka), _PRODUCER_ONLY + _CONSUMER_ONLY)
+    # An AdminClient waits for an answer; at librdkafka's own pace it would write 20 lines a second meanwhile.
+    return {"reconnect.backoff.ms": 2000, "reconnect.backoff.max.ms": 10_000, **conf}
 
 
 def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:

@@ -6,6 +6,7 @@ it. The embedded broker of the demo answers the last only; its topics are made b
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -17,11 +18,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package
     NewTopic,
 )
 
+from sampler.clock import monotonic_s
 from sampler.topics.findings import ExistingTopic, Finding, Severity, compare
 from sampler.topics.specs import Role, TopicSpec
 
 REQUEST_S = 30.0
 """How long the brokers have for one answer."""
+
+SEEN_S = 10.0
+POLL_S = 0.1
+"""How long, and how often, to look for a topic that another process is making."""
 
 Setting: TypeAlias = str | int | float | bool
 AdminConf: TypeAlias = Mapping[str, Setting]
@@ -56,7 +62,7 @@ def ensure_topics(conf: AdminConf, specs: Sequence[TopicSpec], decision_wait_ms:
     missing = [spec for spec in wanted if spec.name not in existing]
     created = tuple(spec.name for spec in missing if _create(client, spec))
     if len(created) < len(missing):
-        existing = _describe(client, [spec for spec in wanted if spec.name not in created])
+        existing = _describe_all(client, [spec for spec in wanted if spec.name not in created])
     # What was just made is as wanted. It takes part in the comparison, because topics must fit each other.
     made = {
         spec.name: ExistingTopic(spec.partitions, spec.replication_factor, spec.config)
@@ -92,6 +98,14 @@ def _create(client: AdminClient, spec: TopicSpec) -> bool:
             f"{spec.replication_factor} replicas: {error.args[0].str()}"
         ) from error
     return True
+
+
+def _describe_all(client: AdminClient, specs: Sequence[TopicSpec]) -> dict[str, ExistingTopic]:
+    """The topics, all known to exist: one that another process just made takes a moment to be seen everywhere."""
+    end = monotonic_s() + SEEN_S
+    while len(existing := _describe(client, specs)) < len(specs) and monotonic_s() < end:
+        time.sleep(POLL_S)
+    return existing
 
 
 def _describe(client: AdminClient, specs: Sequence[TopicSpec]) -> dict[str, ExistingTopic]:
