@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Producer
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Status, TracesData
 
 from sampler.otlp import message_key, partition_of
 from tests.harness.reading import Record
@@ -93,7 +93,7 @@ def encode(trace_id: bytes, spans: Sequence[SpanSpec], start_ns: int) -> bytes:
             for key, value in member.attributes:
                 out.attributes.add(key=key).value.string_value = value
             if member.error:
-                out.status.code = 2
+                out.status.code = Status.STATUS_CODE_ERROR
     return data.SerializeToString()
 
 
