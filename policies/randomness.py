@@ -9,6 +9,7 @@ the traces which a Collector's `probabilistic` policy keeps: the Collector keeps
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 DEFAULT_SALT = "default-hash-seed"
@@ -46,10 +47,22 @@ def fnv1a64(data: bytes, state: int = _FNV_OFFSET) -> int:
     return state
 
 
+def _hash64_of_id(trace_id: bytes, state: int) -> int:
+    """`fnv1a64` of an id, unrolled and cut to 64 bits every fourth byte only: higher bits never reach lower ones."""
+    if len(trace_id) != _ID_BYTES:
+        return fnv1a64(trace_id, state)
+    a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p = trace_id  # noqa: E741
+    prime = _FNV_PRIME
+    state = ((((state ^ a) * prime ^ b) * prime ^ c) * prime ^ d) * prime & _MASK64
+    state = ((((state ^ e) * prime ^ f) * prime ^ g) * prime ^ h) * prime & _MASK64
+    state = ((((state ^ i) * prime ^ j) * prime ^ k) * prime ^ l) * prime & _MASK64
+    return ((((state ^ m) * prime ^ n) * prime ^ o) * prime ^ p) * prime & _MASK64
+
+
 class Randomness:
     """R of traces under one mode and salt; an empty salt is the Collector's default."""
 
-    __slots__ = ("_salted", "mode", "salt")
+    __slots__ = ("_hash64", "_salted", "mode", "salt")
 
     def __init__(self, mode: RandomnessMode = "auto", salt: str = "") -> None:
         if mode not in MODES:
@@ -57,6 +70,11 @@ class Randomness:
         self.mode = mode
         self.salt = salt or DEFAULT_SALT
         self._salted = fnv1a64(self.salt.encode())
+        self._hash64: Callable[[bytes, int], int] = _hash64_of_id
+
+    def use(self, hash64: Callable[[bytes, int], int]) -> None:
+        """Hash with another implementation of `fnv1a64` from now on, a compiled one."""
+        self._hash64 = hash64
 
     def of(self, trace_id: bytes, rv: int, has_threshold: bool) -> tuple[int, RandomnessSource]:
         """(R, source) of a trace: `rv` is its explicit randomness, -1 for none."""
@@ -80,16 +98,7 @@ class Randomness:
 
     def hashed(self, trace_id: bytes) -> int:
         """2**56 - 1 - (h >> 8), h the Collector's FNV-1a-64 of the salt and the 16 raw bytes of the id."""
-        if len(trace_id) != _ID_BYTES:
-            return _MASK56 - (fnv1a64(trace_id, self._salted) >> 8)
-        # fnv1a64 unrolled, cut to 64 bits every fourth byte only: higher bits never reach lower ones. A fifth faster.
-        a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p = trace_id  # noqa: E741
-        prime = _FNV_PRIME
-        state = ((((self._salted ^ a) * prime ^ b) * prime ^ c) * prime ^ d) * prime & _MASK64
-        state = ((((state ^ e) * prime ^ f) * prime ^ g) * prime ^ h) * prime & _MASK64
-        state = ((((state ^ i) * prime ^ j) * prime ^ k) * prime ^ l) * prime & _MASK64
-        state = ((((state ^ m) * prime ^ n) * prime ^ o) * prime ^ p) * prime & _MASK64
-        return _MASK56 - (state >> 8)
+        return _MASK56 - (self._hash64(trace_id, self._salted) >> 8)
 
 
 def randomness_of(

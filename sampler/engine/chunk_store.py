@@ -6,11 +6,12 @@ store serves all partitions of a worker, so the limit is that of the process.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 CHUNK_OVERHEAD_BYTES = 48
-"""What CPython adds to a chunk: the bytes header and its slot in the trace's list."""
+"""What CPython adds to a chunk: the bytes header and its slot in the trace's list; about the same for a reference."""
 
 ChunkRef: TypeAlias = bytes | int
 
@@ -24,14 +25,14 @@ class Spill(Protocol):
         ...
 
     def put(self, chunk: bytes) -> int:
-        """Keep a chunk and return its number; it is written with the next `flush` at the latest."""
+        """Keep a chunk and return its reference; it is written with the next `flush` at the latest."""
         ...
 
-    def get(self, numbers: Sequence[int]) -> list[bytes]:
-        """The chunks of these numbers, in that order."""
+    def get(self, references: Sequence[int]) -> list[bytes]:
+        """The chunks of these references, in that order."""
         ...
 
-    def release(self, number: int) -> None:
+    def release(self, reference: int) -> None:
         """Forget one chunk; its space comes back when everything written around the same time is forgotten."""
         ...
 
@@ -45,11 +46,14 @@ class Spill(Protocol):
 
 
 class ChunkStore:
-    """Chunks in memory up to `memory_limit_bytes`, then in `spill`; without a spill all stay in memory."""
+    """The bytes in memory of all partitions against `memory_limit_bytes`, and the spill beyond it.
 
-    def __init__(self, memory_limit_bytes: int | None = None, spill: Spill | None = None) -> None:
-        self._limit = memory_limit_bytes
+    `memory_bytes` is counted by the trace tables, entries included. Without a spill all stays in memory.
+    """
+
+    def __init__(self, memory_limit_bytes: int = 0, spill: Spill | None = None) -> None:
         self._spill = spill
+        self.memory_limit_bytes: float = math.inf if spill is None else memory_limit_bytes
         self.memory_bytes = 0
 
     @property
@@ -57,35 +61,24 @@ class ChunkStore:
         """Bytes of undecided chunks outside memory."""
         return self._spill.size_bytes if self._spill is not None else 0
 
-    def charge(self, size_bytes: int) -> None:
-        """Count what a trace costs besides its chunks (negative when it is gone), so that summaries count too."""
-        self.memory_bytes += size_bytes
-
-    def put(self, chunk: bytes) -> ChunkRef:
-        """Keep a chunk and return its reference."""
-        cost = len(chunk) + CHUNK_OVERHEAD_BYTES
-        if self._spill is not None and self._limit is not None and self.memory_bytes + cost > self._limit:
-            return self._spill.put(chunk)
-        self.memory_bytes += cost
-        return chunk
+    def spill(self, chunk: bytes) -> int:
+        """Keep a chunk outside memory and return its reference."""
+        assert self._spill is not None
+        return self._spill.put(chunk)
 
     def get(self, refs: Sequence[ChunkRef]) -> list[bytes]:
         """The chunks behind these references, in order."""
-        numbers = [ref for ref in refs if isinstance(ref, int)]
-        if not numbers:
-            return list(refs)  # type: ignore[arg-type]  # no integer is left: all are bytes
         assert self._spill is not None
-        spilled = iter(self._spill.get(numbers))
+        spilled = iter(self._spill.get([ref for ref in refs if isinstance(ref, int)]))
         return [next(spilled) if isinstance(ref, int) else ref for ref in refs]
 
     def release(self, refs: Iterable[ChunkRef]) -> None:
-        """Forget these chunks, without reading them."""
+        """Forget the spilled ones of these chunks, without reading them."""
+        assert self._spill is not None
+        release = self._spill.release
         for ref in refs:
             if isinstance(ref, int):
-                assert self._spill is not None
-                self._spill.release(ref)
-            else:
-                self.memory_bytes -= len(ref) + CHUNK_OVERHEAD_BYTES
+                release(ref)
 
     def flush(self) -> None:
         """Bring what was spilled since the last call to disk; called once a fetched batch."""

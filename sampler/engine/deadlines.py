@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 
 from sampler.engine.stream_time import tick_at_or_after
 from sampler.engine.trace_table import TraceEntry
@@ -14,6 +15,8 @@ class Deadlines:
     def __init__(self) -> None:
         self._due: dict[int, list[TraceEntry]] = {}
         self._ticks: list[int] = []
+        self.next_ms: float = math.inf
+        """The earliest tick at which something may be due."""
 
     def set(self, entry: TraceEntry, due_ms: int) -> None:
         """Make an entry due at the first tick at or after `due_ms`, unless it is due earlier already."""
@@ -26,25 +29,23 @@ class Deadlines:
         if entries is None:
             self._due[tick] = [entry]
             heapq.heappush(self._ticks, tick)
+            self.next_ms = self._ticks[0]
         else:
             entries.append(entry)
-
-    @property
-    def next_ms(self) -> int | None:
-        """The earliest tick at which something may be due."""
-        return self._ticks[0] if self._ticks else None
 
     def take(self, now_ms: int) -> tuple[int, list[TraceEntry]] | None:
         """The earliest tick at or before `now_ms` with its entries, in order of arrival; None if there is none.
 
         Entries decided in the meantime and those brought forward are left out, so the list may be empty.
         """
-        if not self._ticks or self._ticks[0] > now_ms:
+        if self.next_ms > now_ms:
             return None
         tick = heapq.heappop(self._ticks)
+        self.next_ms = self._ticks[0] if self._ticks else math.inf
         return tick, [entry for entry in self._due.pop(tick) if not entry.gone and entry.due_ms == tick]
 
     def clear(self) -> None:
         """Forget everything."""
         self._due.clear()
         self._ticks.clear()
+        self.next_ms = math.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,7 +17,7 @@ from sampler.engine.decision_record import DecisionRecord
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import DeadLetter, EngineCounts
 from sampler.engine.trace_table import TraceEntry, TraceTable
-from sampler.otlp import Annotation, Scanner, decode
+from sampler.otlp import Annotation, ScanError, Scanner, decode, fnv1a64
 
 if TYPE_CHECKING:
     from sampler.engine.partition import PartitionStart
@@ -47,6 +48,7 @@ class Decider:
         self._base_offset = max(start.handled_offset, start.offset)
         self._settings = settings
         self._policies = policies
+        policies.randomness.use(fnv1a64)
         self._annotate = scanner.annotate
         self._table = table
         self._memory = memory
@@ -54,21 +56,23 @@ class Decider:
         self._state = start.state if start.state is not None else policies.initial_state()
         self._outputs: list[tuple[bytes, bytes]] = []
         self._refused: list[DeadLetter] = []
-        self._verdicts: dict[Verdict, int] = {}
+        self._verdicts: list[Verdict] = []
+        self._index_of: dict[int, int] = {}
         self._ids: list[bytes] = []
-        self._verdict_of = array("H")
+        self._verdict_of = array("L")
 
     def decide(self, tick_ms: int, entries: Sequence[TraceEntry], reason: str) -> None:
         """Decide these traces together, as one tick, and remove them from the table."""
         asked = [entry for entry in entries if not entry.too_large]
-        traces = [(entry.trace_id, entry.summary, self._loader(entry)) for entry in asked]
-        verdicts = self._policies.decide(tick_ms, traces, self._state)
-        for entry, verdict in zip(asked, verdicts, strict=True):
-            self._carry_out(tick_ms, entry, verdict)
-        for entry in entries:
-            if entry.too_large:
-                self._carry_out(tick_ms, entry, TOO_LARGE)
-                self.counts.early["too_large"] += 1
+        load = self._loader
+        verdicts = self._policies.decide(
+            tick_ms, [(entry.trace_id, entry.summary, load(entry)) for entry in asked], self._state
+        )
+        self._carry_out(tick_ms, asked, verdicts)
+        if len(asked) < len(entries):
+            refused = [entry for entry in entries if entry.too_large]
+            self._carry_out(tick_ms, refused, [TOO_LARGE] * len(refused))
+            self.counts.early["too_large"] += len(refused)
         if reason != "policy":
             self.counts.early[reason] += len(asked)
 
@@ -89,7 +93,7 @@ class Decider:
             base_offset=self._base_offset,
             next_offset=next_offset,
             stream_time_ms=stream_time_ms,
-            verdicts=list(self._verdicts),
+            verdicts=self._verdicts,
             ids=b"".join(self._ids),
             verdict_of=self._verdict_of,
             state=self._state or None,
@@ -97,7 +101,8 @@ class Decider:
         records = list(record.split())
         for part in records:
             self._memory.close_segment(part)
-        self._verdicts, self._ids, self._verdict_of = {}, [], array("H")
+        self._verdicts, self._index_of = [], {}
+        self._ids, self._verdict_of = [], array("L")
         return outputs, refused, records
 
     def _loader(self, entry: TraceEntry) -> Callable[[], Sequence[Any]]:
@@ -106,24 +111,43 @@ class Decider:
         return partial(self._load, entry)
 
     def _load(self, entry: TraceEntry) -> Sequence[Any]:
-        return decode(self._table.read(entry))
+        spans: list[Any] = []
+        for chunk in self._table.read(entry):
+            # What cannot be decoded, such as text that is not UTF-8, is still sampled; only policies do not see it.
+            with suppress(ScanError):
+                spans.extend(decode([chunk]))
+        return spans
 
-    def _carry_out(self, tick_ms: int, entry: TraceEntry, verdict: Verdict) -> None:
-        trace_id, summary, counts = entry.trace_id, entry.summary, self.counts
-        decision = verdict.decision
-        counts.traces_decided[decision] += 1
-        counts.spans_decided[decision] += summary.span_count
-        counts.latency_ms[tick_ms - entry.arrived_ms] += 1
+    def _carry_out(self, tick_ms: int, entries: Sequence[TraceEntry], verdicts: Sequence[Verdict]) -> None:
+        table, memory, latency_ms = self._table, self._memory, self.counts.latency_ms
+        spans_of: dict[int, list[int]] = {}
+        for entry, verdict in zip(entries, verdicts, strict=True):
+            trace_id = entry.trace_id
+            # Verdicts are shared objects: their identity says as much as their equality, and costs nothing to hash.
+            spans_of.setdefault(id(verdict), []).append(entry.summary.span_count)
+            latency_ms[tick_ms - entry.arrived_ms] += 1
+            index = self._index_of.get(id(verdict))
+            if index is None:
+                index = self._index_of[id(verdict)] = len(self._verdicts)
+                # Kept here, so that its identity stays its own until the record is made.
+                self._verdicts.append(verdict)
+            self._ids.append(trace_id)
+            self._verdict_of.append(index)
+            memory.add(trace_id, verdict)
+            if verdict.decision == "sampled":
+                self._write(trace_id, table.take(entry), verdict)
+            else:
+                table.discard(entry)
+        for key, spans in spans_of.items():
+            self._count(self._verdicts[self._index_of[key]], spans)
+
+    def _count(self, verdict: Verdict, spans: Sequence[int]) -> None:
+        """Count traces with this verdict, given the number of spans of each."""
+        counts, decision = self.counts, verdict.decision
+        counts.traces_decided[decision] += len(spans)
+        counts.spans_decided[decision] += sum(spans)
         if verdict.policy is not None:
-            counts.by_policy[verdict.policy, decision] += 1
-        if decision == "sampled":
-            self._write(trace_id, self._table.take(trace_id), verdict)
-        else:
-            self._table.discard(trace_id)
-        index = self._verdicts.setdefault(verdict, len(self._verdicts))
-        self._ids.append(trace_id)
-        self._verdict_of.append(index)
-        self._memory.add(trace_id, verdict)
+            counts.by_policy[verdict.policy, decision] += len(spans)
 
     def _write(self, trace_id: bytes, chunks: Sequence[bytes], verdict: Verdict) -> None:
         limit_bytes = self._settings.max_output_bytes

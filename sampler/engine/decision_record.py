@@ -14,15 +14,17 @@ import json
 import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from policies.randomness import RandomnessSource
 from policies.verdict import Verdict
 
 VERSION = 1
-MAX_DECISIONS = 25_000
-"""Decisions in one record: with 18 bytes each it stays below 512 KiB, under any broker's default message limit."""
+MAX_DECISIONS = 20_000
+MAX_VERDICTS = 1_000
+"""With 18 bytes a decision and some 100 a verdict a record stays below 512 KiB, under any broker's default limit."""
 
 _KEY = struct.Struct(">IQH")
 _HEAD = struct.Struct("<BQQqI")
@@ -36,7 +38,10 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """Decisions of one settlement: `ids` holds 16 bytes each, `verdict_of` the index into `verdicts` of each."""
+    """Decisions of one settlement: `ids` holds 16 bytes each, `verdict_of` the index into `verdicts` of each.
+
+    Only parts as `split` makes them are encoded; before, a record may be of any size.
+    """
 
     generation: int
     base_offset: int
@@ -72,28 +77,31 @@ class DecisionRecord:
                 head,
                 _COUNT.pack(len(self.verdict_of)),
                 self.ids,
-                self.verdict_of.tobytes(),
+                array("H", self.verdict_of).tobytes(),
             )
         )
 
     def split(self) -> Iterator[DecisionRecord]:
-        """This record in parts of at most MAX_DECISIONS decisions, all with the same next offset."""
-        if len(self) <= MAX_DECISIONS:
+        """This record in parts below 512 KiB, all with the same next offset and each with the verdicts it needs."""
+        if len(self) <= MAX_DECISIONS and len(self.verdicts) <= MAX_VERDICTS:
             yield self
             return
-        for part, start in enumerate(range(0, len(self), MAX_DECISIONS)):
-            stop = min(start + MAX_DECISIONS, len(self))
-            yield DecisionRecord(
-                self.generation,
-                self.base_offset,
-                self.next_offset,
-                self.stream_time_ms,
-                self.verdicts,
-                self.ids[start * ID_BYTES : stop * ID_BYTES],
-                self.verdict_of[start:stop],
-                self.state,
-                part,
-            )
+        start = 0
+        for part in count():
+            index_of: dict[int, int] = {}
+            stop = start
+            while stop < len(self) and stop - start < MAX_DECISIONS:
+                if len(index_of) == MAX_VERDICTS and self.verdict_of[stop] not in index_of:
+                    break
+                index_of.setdefault(self.verdict_of[stop], len(index_of))
+                stop += 1
+            verdict_of = array("H", [index_of[index] for index in self.verdict_of[start:stop]])
+            verdicts = [self.verdicts[index] for index in index_of]
+            ids = self.ids[start * ID_BYTES : stop * ID_BYTES]
+            yield replace(self, verdicts=verdicts, ids=ids, verdict_of=verdict_of, part=part)
+            start = stop
+            if start == len(self):
+                return
 
 
 def decode(key: bytes, value: bytes) -> DecisionRecord:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from policies.policy_set import PolicySet
 from sampler.engine.chunk_store import ChunkStore
@@ -16,6 +16,9 @@ from sampler.engine.settlement import DeadLetter, EngineCounts, Settlement
 from sampler.engine.stream_time import StreamTime, tick_at_or_before
 from sampler.engine.trace_table import TraceEntry, TraceTable
 from sampler.otlp import ScanError, Scanner, ScanPlan, partition_of
+
+Record: TypeAlias = tuple[int, int, bytes]
+"""Offset, timestamp in milliseconds, value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class PartitionEngine:
         self.time = StreamTime()
         self._handled_offset = start.handled_offset
         self._settings = settings
+        self._limited = bool(
+            settings.decision_wait_after_root_ms
+            or settings.maximum_trace_size_bytes
+            or settings.maximum_spans_per_trace
+        )
         self._scan = scanner.scan
         self._plan = plan
         self._store = store
@@ -64,19 +72,22 @@ class PartitionEngine:
         self._decider = Decider(start, settings, policies, scanner, self.table, memory, counts)
         self._settled_watermark = start.offset
 
-    def append(self, records: Iterable[tuple[int, int, bytes]], wall_ms: int) -> None:
+    def append(self, records: Sequence[Record], wall_ms: int) -> None:
         """Take records (offset, timestamp in ms, value). Whatever falls due on the way is decided on the way."""
-        observe, counts = self.time.observe, self._counts
+        time, deadlines, append_record = self.time, self._deadlines, self._append_record
         for offset, timestamp_ms, value in records:
-            observe(timestamp_ms, wall_ms)
-            self._settle_due()
-            counts.records += 1
-            counts.received_bytes += len(value)
-            self._append_record(offset, value)
-            self.next_offset = offset + 1
+            if timestamp_ms > time.now_ms:
+                time.observe(timestamp_ms, wall_ms)
+                if deadlines.next_ms <= time.now_ms:
+                    self._settle_due()
+            append_record(offset, value)
             if self._due_now:
-                self._decide_now("span_limit", self._due_now)
-                self._due_now = []
+                entries, self._due_now = self._due_now, []
+                self._decide_now("span_limit", entries)
+        if records:
+            self.next_offset = records[-1][0] + 1
+            self._counts.records += len(records)
+            self._counts.received_bytes += sum([len(value) for _, _, value in records])
         self._store.flush()
 
     def advance(self, stream_ms: int, wall_ms: int) -> None:
@@ -131,45 +142,51 @@ class PartitionEngine:
         self._deadlines.clear()
 
     def _append_record(self, offset: int, value: bytes) -> None:
-        counts = self._counts
         try:
-            result = self._scan(self._plan, value)
+            traces, invalid_spans = self._scan(self._plan, value)
         except ScanError as error:
             self._dead_letters.append(DeadLetter(offset, value, str(error), "not_otlp"))
-            counts.dead_letters["not_otlp"] += 1
+            self._counts.dead_letters["not_otlp"] += 1
             return
-        counts.invalid_spans += result.invalid_spans
-        table_get, settings = self.table.get, self._settings
-        for trace_id, chunk, summary in result.traces:
-            counts.spans += summary.span_count
-            entry = table_get(trace_id)
+        if invalid_spans:
+            self._counts.invalid_spans += invalid_spans
+        table = self.table
+        for trace_id, chunk, summary in traces:
+            self._counts.spans += summary.span_count
+            entry = table.get(trace_id)
             if entry is None:
-                verdict = self.memory.get(trace_id)
-                if verdict is not None:
-                    if offset < self._handled_offset:
-                        counts.replayed_spans += summary.span_count
-                    else:
-                        self._decider.follow(trace_id, chunk, summary, verdict)
-                    continue
                 entry = self._begin(trace_id, chunk, summary, offset)
+                if entry is None:
+                    continue
             elif entry.too_large:
+                table.span_count += summary.span_count
                 entry.summary.merge(summary)
                 continue
             else:
-                self.table.append(trace_id, chunk, summary, offset, 0)
-            self._check_limits(entry, summary.has_root, settings)
+                table.extend(entry, chunk, summary)
+            if self._limited:
+                self._check_limits(entry, summary.has_root)
 
-    def _begin(self, trace_id: bytes, chunk: bytes, summary: Any, offset: int) -> TraceEntry:
+    def _begin(self, trace_id: bytes, chunk: bytes, summary: Any, offset: int) -> TraceEntry | None:
+        """Begin a trace, unless it was decided before: then these spans follow, or were handled already."""
+        verdict = self.memory.get(trace_id)
+        if verdict is not None:
+            if offset < self._handled_offset:
+                self._counts.replayed_spans += summary.span_count
+            else:
+                self._decider.follow(trace_id, chunk, summary, verdict)
+            return None
         settings, counts = self._settings, self._counts
         now_ms = self.time.now_ms
         counts.traces_started += 1
         if partition_of(trace_id, settings.partitions, settings.partitioner) != self.partition:
             counts.mispartitioned_spans += summary.span_count
-        entry = self.table.append(trace_id, chunk, summary, offset, now_ms)
+        entry = self.table.begin(trace_id, chunk, summary, offset, now_ms)
         self._deadlines.set(entry, now_ms + settings.decision_wait_ms)
         return entry
 
-    def _check_limits(self, entry: TraceEntry, root_came: bool, settings: EngineSettings) -> None:
+    def _check_limits(self, entry: TraceEntry, root_came: bool) -> None:
+        settings = self._settings
         if root_came and settings.decision_wait_after_root_ms:
             self._deadlines.set(entry, self.time.now_ms + settings.decision_wait_after_root_ms)
         summary = entry.summary
@@ -182,16 +199,10 @@ class PartitionEngine:
             self._due_now.append(entry)
 
     def _settle_due(self) -> None:
-        now_ms = self.time.now_ms
-        next_ms = self._deadlines.next_ms
-        while next_ms is not None and next_ms <= now_ms:
-            due = self._deadlines.take(tick_at_or_before(now_ms))
-            if due is None:
-                return
+        while (due := self._deadlines.take(self.time.now_ms)) is not None:
             tick_ms, entries = due
             if entries:
                 self._decider.decide(tick_ms, entries, "policy")
-            next_ms = self._deadlines.next_ms
 
     def _decide_now(self, reason: str, entries: list[TraceEntry]) -> None:
         open_entries = {id(entry): entry for entry in entries if not entry.gone}

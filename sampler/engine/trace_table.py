@@ -6,16 +6,27 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from sampler.engine.chunk_store import ChunkRef, ChunkStore
+from sampler.engine.chunk_store import CHUNK_OVERHEAD_BYTES, ChunkRef, ChunkStore
 
 ENTRY_OVERHEAD_BYTES = 700
-"""Measured resident cost of an entry with its summary, id, list and places in the indexes."""
+"""What an entry costs in memory with its summary, id, list and places in the indexes."""
 
 
 class TraceEntry:
     """One undecided trace: its summary, references to its chunks, and where and when it began."""
 
-    __slots__ = ("arrived_ms", "chunks", "due_ms", "first_offset", "gone", "summary", "too_large", "trace_id")
+    __slots__ = (
+        "arrived_ms",
+        "chunks",
+        "due_ms",
+        "first_offset",
+        "gone",
+        "memory_bytes",
+        "spilled",
+        "summary",
+        "too_large",
+        "trace_id",
+    )
 
     def __init__(self, trace_id: bytes, summary: Any, first_offset: int, arrived_ms: int) -> None:
         self.trace_id = trace_id
@@ -24,63 +35,74 @@ class TraceEntry:
         self.first_offset = first_offset
         self.arrived_ms = arrived_ms
         self.due_ms = 0
-        self.gone = False
-        self.too_large = False
+        self.memory_bytes = 0
+        self.spilled = self.gone = self.too_large = False
 
 
 class TraceTable:
-    """Traces by id, in order of arrival. Every entry leaves by `take` or `discard`, once."""
+    """Traces by id, in order of arrival. Every entry leaves by `take` or `discard`, once.
+
+    `get` is the entry of an undecided trace, None for any other id. `span_count` counts the spans of all of them.
+    """
 
     def __init__(self, store: ChunkStore) -> None:
         self._store = store
         self._entries: dict[bytes, TraceEntry] = {}
         self._arrivals: deque[TraceEntry] = deque()
+        self.get = self._entries.get
         self.span_count = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, trace_id: bytes) -> TraceEntry | None:
-        """The entry of an undecided trace."""
-        return self._entries.get(trace_id)
-
     def append(self, trace_id: bytes, chunk: bytes, summary: Any, offset: int, timestamp_ms: int) -> TraceEntry:
         """Add a chunk to its trace, which begins here if it is new. Offsets of new traces must not fall."""
         entry = self._entries.get(trace_id)
         if entry is None:
-            entry = TraceEntry(trace_id, summary, offset, timestamp_ms)
-            self._entries[trace_id] = entry
-            self._arrivals.append(entry)
-            self._store.charge(ENTRY_OVERHEAD_BYTES)
-        else:
-            entry.summary.merge(summary)
-        self.span_count += summary.span_count
-        entry.chunks.append(self._store.put(chunk))
+            return self.begin(trace_id, chunk, summary, offset, timestamp_ms)
+        self.extend(entry, chunk, summary)
         return entry
+
+    def begin(self, trace_id: bytes, chunk: bytes, summary: Any, offset: int, timestamp_ms: int) -> TraceEntry:
+        """`append` for a trace that is known to be new."""
+        entry = TraceEntry(trace_id, summary, offset, timestamp_ms)
+        self._entries[trace_id] = entry
+        self._arrivals.append(entry)
+        self.span_count += summary.span_count
+        self._keep(entry, chunk, ENTRY_OVERHEAD_BYTES)
+        return entry
+
+    def extend(self, entry: TraceEntry, chunk: bytes, summary: Any) -> None:
+        """`append` for an entry at hand."""
+        entry.summary.merge(summary)
+        self.span_count += summary.span_count
+        self._keep(entry, chunk, 0)
 
     def read(self, entry: TraceEntry) -> list[bytes]:
         """The chunks of an entry in order of arrival; it stays."""
-        return self._store.get(entry.chunks)
+        return self._store.get(entry.chunks) if entry.spilled else list(entry.chunks)  # type: ignore[arg-type]  # bytes
 
-    def take(self, trace_id: bytes) -> list[bytes]:
-        """Remove a trace and return its chunks in order of arrival; an unknown id raises KeyError."""
-        entry = self._entries[trace_id]
-        chunks = self._store.get(entry.chunks)
-        self.discard(trace_id)
+    def take(self, entry: TraceEntry) -> list[bytes]:
+        """Remove a trace and return its chunks in order of arrival."""
+        chunks = self.read(entry)
+        self.discard(entry)
         return chunks
 
-    def discard(self, trace_id: bytes) -> None:
-        """Remove a trace without reading its payload; an unknown id raises KeyError."""
-        entry = self._entries.pop(trace_id)
+    def discard(self, entry: TraceEntry) -> None:
+        """Remove a trace without reading its payload; KeyError where it is gone already."""
+        del self._entries[entry.trace_id]
         entry.gone = True
         self.span_count -= entry.summary.span_count
         self.forget_payload(entry)
-        self._store.charge(-ENTRY_OVERHEAD_BYTES)
 
     def forget_payload(self, entry: TraceEntry) -> None:
-        """Give up the payload of a trace that stays undecided, as of one that is too large to be kept."""
-        self._store.release(entry.chunks)
-        entry.chunks.clear()
+        """Give up the payload of a trace, as of one that stays undecided for a moment but is too large to be kept."""
+        self._store.memory_bytes -= entry.memory_bytes
+        entry.memory_bytes = 0
+        if entry.spilled:
+            self._store.release(entry.chunks)
+            entry.spilled = False
+        entry.chunks = []
 
     def oldest(self) -> TraceEntry | None:
         """The trace that arrived first and is still undecided."""
@@ -95,6 +117,18 @@ class TraceTable:
 
     def clear(self) -> None:
         """Drop everything, as when the partition is lost."""
-        for trace_id in list(self._entries):
-            self.discard(trace_id)
+        for entry in list(self._entries.values()):
+            self.discard(entry)
         self._arrivals.clear()
+
+    def _keep(self, entry: TraceEntry, chunk: bytes, overhead_bytes: int) -> None:
+        store = self._store
+        cost = overhead_bytes + len(chunk) + CHUNK_OVERHEAD_BYTES
+        if store.memory_bytes + cost > store.memory_limit_bytes:
+            entry.chunks.append(store.spill(chunk))
+            entry.spilled = True
+            cost = overhead_bytes + CHUNK_OVERHEAD_BYTES
+        else:
+            entry.chunks.append(chunk)
+        entry.memory_bytes += cost
+        store.memory_bytes += cost

@@ -33,6 +33,7 @@ __all__ = [
     "Summary",
     "compile_plan",
     "decode",
+    "fnv1a64",
     "get_scanner",
     "message_key",
     "new_summary",
@@ -63,6 +64,7 @@ class Scanner(Protocol):
 
 
 partition_of = native.partition_of
+fnv1a64 = native.fnv1a64
 new_summary = native.new_summary
 unpack_summary = native.unpack_summary
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from policies.randomness import RandomnessSource
 from policies.rset import SPACE, Intervals
@@ -68,31 +68,29 @@ def suffix_for(annotation: Annotation, tracestate: bytes, probability: float) ->
     what the span was kept with. A hash is independent of it: the probabilities multiply, and no single `th` states
     the product.
     """
-    return _suffix(
-        annotation.keep,
-        annotation.source,
-        annotation.randomness if annotation.source in _HASHED else 0,
-        annotation.policy,
-        annotation.rate_attribute,
-        annotation.policy_attribute,
-        annotation.rate_as_int,
-        tracestate,
-        probability,
-    )
+    a = annotation
+    hashed = a.source in _HASHED
+    style = (a.keep, a.source, a.policy, a.rate_attribute, a.policy_attribute, a.rate_as_int, probability)
+    if tracestate:
+        return _suffix(a.randomness if hashed else 0, tracestate, *style)
+    if not hashed:
+        return _plain(*style)
+    before, after = _plain_around_rv(*style)
+    return Suffix(before + b"%014x" % a.randomness + after, False)
 
 
 _HASHED = (RandomnessSource.HASH, RandomnessSource.FORCED_HASH)
 
 
 def _suffix(
+    randomness: int,
+    tracestate: bytes,
     keep: Intervals,
     source: RandomnessSource,
-    randomness: int,
     policy: str | None,
     rate_attribute: str,
     policy_attribute: str,
     rate_as_int: bool,
-    tracestate: bytes,
     probability: float,
 ) -> Suffix:
     entry = parse(tracestate) if tracestate else _NO_ENTRY
@@ -102,6 +100,22 @@ def _suffix(
         return Suffix(attributes, True)
     header = render(written)
     return Suffix(_field(b"\x1a", header) + attributes if header else attributes, False)
+
+
+_Style: TypeAlias = Any
+
+
+@lru_cache(maxsize=4096)
+def _plain(*style: _Style) -> Suffix:
+    """The suffix of spans without tracestate where R is not written: the same for many traces."""
+    return _suffix(0, b"", *style)
+
+
+@lru_cache(maxsize=4096)
+def _plain_around_rv(*style: _Style) -> tuple[bytes, bytes]:
+    """What stands before and behind R in the suffix of spans without tracestate."""
+    before, rv, after = _suffix(0, b"", *style).fields.partition(b"rv:" + b"0" * 14)
+    return before + rv[:3], after
 
 
 _NO_ENTRY = OtEntry()

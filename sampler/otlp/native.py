@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from policies import randomness
 from sampler.otlp.partition import Hasher, plain_partition_of
 from sampler.otlp.summary import PlainSummary, Summary
 
@@ -20,6 +22,7 @@ def _module(name: str) -> Any:
 
 
 _partition, _summary, _scanner = _module("partition"), _module("summary"), _module("scanner")
+_hashing = _module("hashing")
 COMPILED = None not in (_partition, _summary, _scanner)
 """Whether the compiled scanner is installed."""
 
@@ -43,5 +46,8 @@ def _partition_of(trace_id: bytes, partitions: int, hasher: Hasher = "sarama") -
     """The partition of a trace (its 16-byte id) among `partitions`."""
     return cast(int, _partition.partition_of(trace_id, partitions, hasher))
 
+
+fnv1a64 = cast("Callable[[bytes, int], int]", _hashing.fnv1a64) if _hashing is not None else randomness.fnv1a64
+"""FNV-1a, 64 bits; `policies.randomness.fnv1a64` says what is promised."""
 
 partition_of = _partition_of if COMPILED else plain_partition_of

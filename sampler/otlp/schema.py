@@ -2,8 +2,8 @@
 
 Proto2 optional fields keep empty values apart from absent ones. Text is declared as bytes, so UTF-8 is not judged.
 Messages that are copied or seldom read are declared as repeated bytes, so they travel untouched and repeated singular
-ones lose nothing; `CheckedTracesData` declares them all, to judge a record in one go. Arrays and maps are messages
-without fields: they are walked one level deep, whatever their depth.
+ones lose nothing; `CheckedTracesData` declares them all, to judge a record in one go. Arrays and maps are walked one
+level deep, whatever their depth.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _DOUBLE, _FIXED32, _FIXED64 = _Type.TYPE_DOUBLE, _Type.TYPE_FIXED32, _Type.TYPE_
 
 # message -> field -> (number, type, repeated); a type in words is another message.
 _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
-    "Opaque": {},
+    # One field is declared because upb is lax about field number 0 in messages that have none.
+    "Opaque": {"values": (1, _BYTES, True)},
     "AnyValue": {
         "text": (1, _BYTES, False),
         "boolean": (2, _BOOL, False),

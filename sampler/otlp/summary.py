@@ -15,10 +15,13 @@ _MASK64 = 2**64 - 1
 class Summary(SummaryView, Protocol):
     """A summary that grows: see `policies.trace.Summary` for the fields."""
 
-    rv_root: bool
-    """Whether `rv` came from a root span."""
-    rv_span_id: int
-    """The span that gave `rv`, as a big-endian number; 0 where none did."""
+    @property
+    def rv_root(self) -> bool:
+        """Whether `rv` came from a root span."""
+
+    @property
+    def rv_span_id(self) -> int:
+        """The span that gave `rv`, as a big-endian number; 0 where none did."""
 
     def merge(self, other: Any) -> None:
         """Take in what another part of the same trace showed; the order of merges does not matter."""

@@ -18,7 +18,7 @@ from sampler.otlp.partition import Hasher, check_hasher, plain_partition_of
 from sampler.otlp.plan import ScanPlan
 from sampler.otlp.results import ScanResult, SplitResult
 from sampler.otlp.schema import SLIM
-from sampler.otlp.summary import PlainSummary
+from sampler.otlp.summary import PlainSummary, Summary
 from sampler.otlp.walk import find_fault
 
 _check = SLIM["CheckedTracesData"].FromString
@@ -67,12 +67,12 @@ class UpbScanner:
         """Cut a record into one chunk a trace, each with its summary; ScanError where it is no valid TracesData."""
         traces, invalid = _grouped(record, evaluation_of(plan))
         whole = len(traces) == 1 and not invalid
-        result = []
+        result: list[tuple[bytes, bytes, Summary]] = []
         for trace_id, trace in traces.items():
             chunk = record if whole else _chunk(trace)
             trace.summary.size_bytes = len(chunk)
             result.append((trace_id, chunk, trace.summary))
-        return ScanResult(result, invalid)  # type: ignore[arg-type]  # attributes stand for read-only properties
+        return ScanResult(result, invalid)
 
     def split(self, request: bytes, partitions: int, hasher: Hasher) -> SplitResult:
         """Pack a request's spans by partition; ScanError where it is no valid TracesData."""

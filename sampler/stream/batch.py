@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-Record: TypeAlias = tuple[int, int, bytes]
-"""Offset, timestamp in milliseconds, value."""
+from sampler.engine.partition import Record
 
 
 @dataclass(frozen=True, slots=True)

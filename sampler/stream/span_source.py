@@ -12,8 +12,9 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from sampler.engine.partition import Record
 from sampler.engine.settings import TICK_MS
-from sampler.stream.batch import Record, SpanBatch
+from sampler.stream.batch import SpanBatch
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +29,22 @@ FRESH_S = 1.0
 class _Position:
     """One assigned partition: where the next record is expected, and what was last heard of it."""
 
-    __slots__ = ("emitted_s", "epoch", "gap_at", "high", "high_known_s", "last_ms", "last_s", "next_offset", "start")
+    __slots__ = (
+        "emitted_s",
+        "end_offset",
+        "epoch",
+        "gap_at",
+        "high",
+        "high_known_s",
+        "last_ms",
+        "last_s",
+        "next_offset",
+        "start",
+    )
 
     def __init__(self, epoch: int, offset: int) -> None:
         self.epoch = epoch
-        self.start = self.next_offset = offset
+        self.start = self.next_offset = self.end_offset = offset
         self.last_ms = -1
         self.last_s = 0.0
         self.high = -1
@@ -66,6 +78,8 @@ class SpanSource:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
+                # Where a partition ends with a transaction's marker, only this tells that its end was reached.
+                "enable.partition.eof": True,
                 "statistics.interval.ms": STATISTICS_INTERVAL_MS,
                 "stats_cb": self._on_statistics,
                 "error_cb": self._on_error,
@@ -139,7 +153,7 @@ class SpanSource:
         for message in messages:
             error = message.error()
             if error is not None:
-                self._on_error(error)
+                self._on_event(message, error)
                 continue
             value = message.value() or b""
             size += len(value)
@@ -183,7 +197,8 @@ class SpanSource:
         return SpanBatch(partition, position.epoch, self._generation, position.start, start, last_offset + 1, records)
 
     def _idle_ms(self, position: _Position, now_s: float) -> int | None:
-        if position.last_ms < 0 or position.high != position.next_offset or now_s - position.high_known_s > FRESH_S:
+        at_end = position.high in {position.next_offset, position.end_offset}
+        if position.last_ms < 0 or not at_end or now_s - position.high_known_s > FRESH_S:
             return None
         return position.last_ms + int((now_s - position.last_s) * 1000)
 
@@ -236,7 +251,14 @@ class SpanSource:
                 position.high = partition["hi_offset"]
                 position.high_known_s = now_s - heard_s
 
+    def _on_event(self, message: Message, error: KafkaError) -> None:
+        partition, offset = message.partition(), message.offset()
+        position = None if partition is None else self._positions.get(partition)
+        if error.code() != KafkaError._PARTITION_EOF:
+            self._on_error(error)
+        elif position is not None and offset is not None:
+            position.end_offset = offset
+
     @staticmethod
     def _on_error(error: KafkaError) -> None:
-        if error.code() != KafkaError._PARTITION_EOF:
-            logger.warning("span fetcher: %s", error.str())
+        logger.warning("span fetcher: %s", error.str())

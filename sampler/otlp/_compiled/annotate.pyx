@@ -10,15 +10,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from sampler.otlp._compiled.grouping cimport Grouping, Piece, Section, write_pieces
-from sampler.otlp._compiled.memory cimport hash_bytes, mix, reserve
+from sampler.otlp._compiled.memory cimport hash_bytes, reserve
 from sampler.otlp._compiled.wire cimport (
     MAX_DEPTH, OK, Field, bytes_t, field_size, next_field, write_bytes, write_varint,
 )
 
-from collections.abc import Mapping
-
-from sampler.otlp.annotation import AnnotateResult, suffix_for
-from sampler.otlp.errors import CODES, ScanError
+from sampler.otlp.annotation import suffix_for
 
 cdef enum:
     FIRST_SLOTS = 64
@@ -48,8 +45,8 @@ cdef class Annotator:
         self.rate_key, self.rate_size = <bytes_t><const char*>rate, len(rate)
         self.policy_key, self.policy_size = <bytes_t><const char*>policy, len(policy)
         self.limit, self.copies = limit, 0
-        self.by_service = isinstance(annotation.incoming_probability, Mapping)
-        self.probability = None if self.by_service else annotation.probability_for(b"")
+        self.by_service = not isinstance(annotation.incoming_probability, (int, float))
+        self.probability = None if self.by_service else annotation.incoming_probability
         self.plain = NO_SUFFIX
         self.closed_bytes = self.resource_bytes = self.scope_bytes = 0
         self.newest = NO_SUFFIX
@@ -62,6 +59,10 @@ cdef class Annotator:
             PyMem_Free(self.outs)
             self.outs = NULL
             self.outs_room = 0
+        if self.suffixes_room > KEPT_ROOM:
+            PyMem_Free(self.suffixes)
+            self.suffixes = NULL
+            self.suffixes_room = 0
         self.sections.release()
         self.busy = False
 
@@ -395,32 +396,3 @@ cdef class Annotator:
                         p = write_bytes(p, self.sections.pieces[piece].start, self.sections.pieces[piece].size)
                     p = write_bytes(p, self.suffixes[out.suffix].piece.start, self.suffixes[out.suffix].piece.size)
         return p
-
-
-def annotate(Annotator scratch not None, chunks, annotation, size_t max_size_bytes):
-    """The kept trace as it leaves; ScanError where a chunk is no valid TracesData."""
-    cdef Annotator work = Annotator() if scratch.busy else scratch
-    cdef bytes chunk
-    cdef bytes_t start
-    cdef uint32_t index, spans = 0
-    cdef int code
-    cdef list kept = list(chunks)  # holds the bytes that spans point into
-    work.busy = True
-    try:
-        work.begin(annotation, max_size_bytes)
-        for chunk in kept:
-            if chunk is None:
-                raise TypeError("a chunk must be bytes, not None")
-            start = <bytes_t>PyBytes_AS_STRING(chunk)
-            code = work.chunk(start, start + PyBytes_GET_SIZE(chunk))
-            if code != OK:
-                raise ScanError(work.fault.at - start, CODES[code])
-        for index in range(work.out_count):
-            spans += work.outs[index].suffix != NO_SUFFIX
-        if work.out_count > work.payload_start:
-            last = work.payload(work.payload_start, work.out_count)
-            if last:
-                work.payloads.append(last)
-        return AnnotateResult(work.payloads, spans, work.copies, work.oversize)
-    finally:
-        work.finish()

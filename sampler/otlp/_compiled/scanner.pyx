@@ -1,312 +1,22 @@
-"""One pass over a record: every span is read once, grouped by trace and folded into its trace's summary."""
+"""The compiled scanner: what Python calls."""
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.ref cimport Py_INCREF
 from cpython.list cimport PyList_New, PyList_SET_ITEM
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport uint8_t, uint32_t
 
-from sampler.otlp._compiled.annotate cimport Annotator
-from sampler.otlp._compiled.grouping cimport Group, Grouping, Section
+from sampler.otlp._compiled.annotate cimport NO_SUFFIX, Annotator
+from sampler.otlp._compiled.grouping cimport Group, Grouping
 from sampler.otlp._compiled.partition cimport hashed_partition, hasher_number
-from sampler.otlp._compiled.plan cimport Bits, NativePlan, SpanFields, Text, native_plan
-from sampler.otlp._compiled.summary cimport Facts, Summary, offer_rv, read_ot
-from sampler.otlp._compiled.wire cimport (
-    MAX_DEPTH,
-    OK,
-    RESOURCE_SPANS_DEPTH,
-    SCOPE_SPANS_DEPTH,
-    SPAN_DEPTH,
-    Fault,
-    Field,
-    KeyValue,
-    bytes_t,
-    check_fields,
-    next_field,
-    read_key_value,
-)
+from sampler.otlp._compiled.plan cimport NativePlan, native_plan
+from sampler.otlp._compiled.reading cimport Pass
+from sampler.otlp._compiled.summary cimport Summary
+from sampler.otlp._compiled.wire cimport OK, bytes_t
 
-from sampler.otlp._compiled.annotate import annotate
+from sampler.otlp.annotation import AnnotateResult
 from sampler.otlp.errors import CODES, ScanError
 from sampler.otlp.results import ScanResult, SplitResult
-
-cdef enum:
-    RESOURCE = 0
-    SCOPE = 1
-    SPAN = 2
-    EVENT = 3
-
-
-cdef inline bint all_zero(bytes_t p, size_t size) noexcept nogil:
-    cdef size_t index
-    for index in range(size):
-        if p[index] != 0:
-            return False
-    return True
-
-
-cdef inline void clear_bits(Bits* bits) noexcept nogil:
-    memset(bits, 0, sizeof(Bits))
-
-
-cdef inline void set_text(Text* text, Field* field) noexcept nogil:
-    text.data = field.value
-    text.size = field.end - field.value
-
-
-# The state of one pass. Functions return 0, a fault code, or -1 with a Python exception set.
-@cython.final
-cdef class Pass:
-    cdef NativePlan plan  # None where only the grouping is wanted
-    cdef Grouping grouping
-    cdef Fault fault
-    cdef Bits resource_bits
-    cdef Bits scope_bits  # the resource's included
-    cdef size_t invalid
-    cdef bytes_t base
-
-    # The attributes `tag` of a message that holds nothing else of interest; faults in all of it are found.
-    cdef int attributes(self, Field* message, uint32_t tag, int map, Bits* bits, int depth) except -1:
-        cdef Field field
-        cdef KeyValue kv
-        cdef bytes_t p = message.value
-        cdef int code
-        while p < message.end:
-            code = next_field(p, message.end, &field, &self.fault, depth)
-            if code != OK:
-                return code
-            if field.tag == tag:
-                code = read_key_value(field.value, field.end, &kv, &self.fault, depth - 1)
-                if code != OK:
-                    return code
-                if bits != NULL:
-                    self.plan.attribute(map, &kv, bits)
-            p = field.end
-        return OK
-
-    cdef int record(self, bytes_t p, bytes_t end) except -1:
-        cdef Field field
-        cdef int code
-        while p < end:
-            code = next_field(p, end, &field, &self.fault, MAX_DEPTH)
-            if code != OK:
-                return code
-            if field.tag == 0x0A:
-                code = self.resource_spans(&field)
-                if code != OK:
-                    return code
-            p = field.end
-        return OK
-
-    # Every field but `0x12` is header; the header is read before what it heads, whatever the order on the wire.
-    cdef int header(
-        self, Field* message, Section* section, uint32_t attribute_tag, int map, Bits* bits, int depth
-    ) except -1:
-        cdef Field field
-        cdef bytes_t p = message.value
-        cdef int code
-        while p < message.end:
-            code = next_field(p, message.end, &field, &self.fault, depth)
-            if code != OK:
-                return code
-            if field.tag != 0x12:
-                self.grouping.add_piece(field.start, field.end - field.start)
-                section.header_size += field.end - field.start
-            p = field.end
-        section.last_piece = self.grouping.piece_count
-        cdef uint32_t index
-        for index in range(section.first_piece, section.last_piece):
-            next_field(self.grouping.pieces[index].start, message.end, &field, &self.fault, depth)
-            if field.tag == 0x0A:
-                code = self.attributes(&field, attribute_tag, map, bits, depth - 1)
-                if code != OK:
-                    return code
-        return OK
-
-    cdef int resource_spans(self, Field* message) except -1:
-        cdef Field field
-        cdef bytes_t p = message.value
-        cdef int code
-        cdef Bits* bits = NULL
-        self.grouping.add_resource(message.start, message.end - message.start)
-        if self.plan is not None:
-            bits = &self.resource_bits
-            clear_bits(bits)
-        code = self.header(
-            message, &self.grouping.resources[self.grouping.resource_count - 1], 0x0A, RESOURCE, bits, RESOURCE_SPANS_DEPTH
-        )
-        if code != OK:
-            return code
-        while p < message.end:
-            next_field(p, message.end, &field, &self.fault, RESOURCE_SPANS_DEPTH)
-            if field.tag == 0x12:
-                code = self.scope_spans(&field)
-                if code != OK:
-                    return code
-            p = field.end
-        return OK
-
-    cdef int scope_spans(self, Field* message) except -1:
-        cdef Field field
-        cdef bytes_t p = message.value
-        cdef int code
-        cdef Bits* bits = NULL
-        self.grouping.add_scope(message.start, message.end - message.start)
-        if self.plan is not None:
-            bits = &self.scope_bits
-            bits[0] = self.resource_bits
-        code = self.header(
-            message, &self.grouping.scopes[self.grouping.scope_count - 1], 0x1A, SCOPE, bits, SCOPE_SPANS_DEPTH
-        )
-        if code != OK:
-            return code
-        while p < message.end:
-            next_field(p, message.end, &field, &self.fault, SCOPE_SPANS_DEPTH)
-            if field.tag == 0x12:
-                code = self.span(&field)
-                if code != OK:
-                    return code
-            p = field.end
-        return OK
-
-    cdef int span(self, Field* message) except -1:
-        cdef SpanFields span
-        cdef Bits bits
-        cdef Group* group
-        cdef int code
-        cdef bint has_plan = self.plan is not None
-        memset(&span, 0, sizeof(SpanFields))
-        span.name.data = message.value
-        if has_plan:
-            clear_bits(&bits)
-        code = self.span_fields(message, &span, &bits if has_plan else NULL)
-        if code != OK:
-            return code
-        if (
-            span.trace_id.size != 16
-            or span.span_id.size != 8
-            or all_zero(span.trace_id.data, 16)
-            or all_zero(span.span_id.data, 8)
-        ):
-            self.invalid += 1
-            self.grouping.resources[self.grouping.resource_count - 1].mixed = True
-            return OK
-        group = self.grouping.add_span(span.trace_id.data, message.start, message.end - message.start)
-        if has_plan:
-            self.fold(message, &span, &bits, &group.facts)
-        return OK
-
-    cdef int span_fields(self, Field* message, SpanFields* span, Bits* bits) except -1:
-        cdef Field field
-        cdef KeyValue kv
-        cdef bytes_t p = message.value
-        cdef bytes_t end = message.end
-        cdef int code
-        while p < end:
-            code = next_field(p, end, &field, &self.fault, SPAN_DEPTH)
-            if code != OK:
-                return code
-            if field.tag == 0x4A:  # attributes
-                code = read_key_value(field.value, field.end, &kv, &self.fault, SPAN_DEPTH - 1)
-                if code != OK:
-                    return code
-                if bits != NULL:
-                    self.plan.attribute(SPAN, &kv, bits)
-            elif field.tag == 0x0A:
-                set_text(&span.trace_id, &field)
-            elif field.tag == 0x12:
-                set_text(&span.span_id, &field)
-            elif field.tag == 0x1A:
-                set_text(&span.tracestate, &field)
-            elif field.tag == 0x22:
-                set_text(&span.parent, &field)
-            elif field.tag == 0x2A:
-                set_text(&span.name, &field)
-            elif field.tag == 0x30:
-                span.kind = <int32_t>field.number
-            elif field.tag == 0x39:
-                span.start = field.number
-            elif field.tag == 0x41:
-                span.end = field.number
-            elif field.tag == 0x85:
-                span.flags = <uint32_t>field.number
-            elif field.tag == 0x5A:  # events
-                code = self.attributes(&field, 0x1A, EVENT, NULL, SPAN_DEPTH - 1)
-                if code != OK:
-                    return code
-            elif field.tag == 0x6A:  # links
-                code = self.attributes(&field, 0x22, EVENT, NULL, SPAN_DEPTH - 1)
-                if code != OK:
-                    return code
-            elif field.tag == 0x7A:
-                code = self.status(&field, span)
-                if code != OK:
-                    return code
-            p = field.end
-        return OK
-
-    # A later status without a code leaves the code of an earlier one, as protobuf merges them.
-    cdef int status(self, Field* message, SpanFields* span) except -1:
-        cdef Field field
-        cdef bytes_t p = message.value
-        cdef int code
-        while p < message.end:
-            code = next_field(p, message.end, &field, &self.fault, SPAN_DEPTH - 1)
-            if code != OK:
-                return code
-            if field.tag == 0x18:
-                span.status = <int32_t>field.number
-            p = field.end
-        return OK
-
-    cdef int fold(self, Field* message, SpanFields* span, Bits* bits, Facts* facts) except -1:
-        cdef bint has_threshold
-        cdef uint64_t span_id = 0
-        cdef int64_t rv
-        cdef int index
-        span.root = all_zero(span.parent.data, span.parent.size)
-        facts.span_count += 1
-        if span.start != 0 and (facts.start == 0 or span.start < facts.start):
-            facts.start = span.start
-        if span.end > facts.end:
-            facts.end = span.end
-        facts.has_error |= span.status == 2
-        facts.has_root |= span.root
-        if span.tracestate.size != 0:
-            rv = read_ot(span.tracestate.data, span.tracestate.data + span.tracestate.size, &has_threshold)
-            facts.has_threshold |= has_threshold
-            for index in range(8):
-                span_id = span_id << 8 | span.span_id.data[index]
-            offer_rv(facts, rv, span.root, span_id)
-        self.plan.finish_span(span, &self.scope_bits, bits, facts)
-        if self.plan.has_events:
-            self.events(message, bits, facts)
-        return 0
-
-    # Asks the conditions that speak of events, once per event; the span has been read before, so nothing can be wrong.
-    cdef int events(self, Field* message, Bits* span_bits, Facts* facts) except -1:
-        cdef Field field, part
-        cdef Text name
-        cdef Bits bits
-        cdef bytes_t p = message.value
-        cdef bytes_t q
-        while p < message.end:
-            next_field(p, message.end, &field, &self.fault, SPAN_DEPTH)
-            p = field.end
-            if field.tag != 0x5A:
-                continue
-            clear_bits(&bits)
-            self.attributes(&field, 0x1A, EVENT, &bits, SPAN_DEPTH - 1)
-            name.data = q = field.value
-            name.size = 0
-            while q < field.end:
-                next_field(q, field.end, &part, &self.fault, SPAN_DEPTH - 1)
-                if part.tag == 0x12:
-                    set_text(&name, &part)
-                q = part.end
-            self.plan.finish_event(name, span_bits, &bits, facts)
-        return 0
 
 
 @cython.final
@@ -412,4 +122,28 @@ cdef class Scanner:
 
     def annotate(self, chunks, annotation, size_t max_size_bytes):
         """The kept trace as it leaves; ScanError where a chunk is no valid TracesData."""
-        return annotate(self.annotator, chunks, annotation, max_size_bytes)
+        cdef Annotator work = Annotator() if self.annotator.busy else self.annotator
+        cdef bytes chunk
+        cdef bytes_t start
+        cdef uint32_t index, spans = 0
+        cdef int code
+        cdef list kept = list(chunks)  # holds the bytes that spans point into
+        work.busy = True
+        try:
+            work.begin(annotation, max_size_bytes)
+            for chunk in kept:
+                if chunk is None:
+                    raise TypeError("a chunk must be bytes, not None")
+                start = <bytes_t>PyBytes_AS_STRING(chunk)
+                code = work.chunk(start, start + PyBytes_GET_SIZE(chunk))
+                if code != OK:
+                    raise ScanError(work.fault.at - start, CODES[code])
+            for index in range(work.out_count):
+                spans += work.outs[index].suffix != NO_SUFFIX
+            if work.out_count > work.payload_start:
+                last = work.payload(work.payload_start, work.out_count)
+                if last:
+                    work.payloads.append(last)
+            return AnnotateResult(work.payloads, spans, work.copies, work.oversize)
+        finally:
+            work.finish()

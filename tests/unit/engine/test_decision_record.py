@@ -78,6 +78,16 @@ def test_large_records_are_split_below_the_message_limit() -> None:
     assert [pair for part in parts for pair in part] == list(whole)
 
 
+def test_a_record_of_very_many_verdicts_is_split_too() -> None:
+    """Each part carries the verdicts it needs and no others."""
+    verdicts = [Verdict("sampled", number, "limited", RandomnessSource.HASH) for number in range(2500)]
+    ids = b"".join(map(ident, range(2500)))
+    whole = DecisionRecord(1, 0, 9, 0, verdicts, ids, array("L", range(2500)))
+    parts = list(whole.split())
+    assert [len(part.verdicts) for part in parts] == [1000, 1000, 500]
+    assert [pair for part in parts for pair in decode(part.key, part.encode())] == list(whole)
+
+
 def test_records_of_a_worker_that_had_lost_the_partition_are_not_believed() -> None:
     """What an old generation wrote beyond the point where the new one began is left out."""
     before = record(3, 0, 100, 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.spill import RocksSpill
-from sampler.engine.trace_table import TraceTable
+from sampler.engine.trace_table import TraceEntry, TraceTable
 
 
 @dataclass
@@ -27,6 +27,13 @@ class Counted:
 
 def ident(number: int) -> bytes:
     return number.to_bytes(16, "big")
+
+
+def at(table: TraceTable, number: int) -> TraceEntry:
+    """The entry of an undecided trace."""
+    entry = table.get(ident(number))
+    assert entry is not None
+    return entry
 
 
 @pytest.fixture(params=["memory", "spilling", "disk"])
@@ -51,7 +58,7 @@ def test_a_trace_comes_back_whole_and_in_order_of_arrival(store: ChunkStore) -> 
     assert len(table) == 5
     assert table.span_count == 150
     for trace in range(5):
-        assert table.take(ident(trace)) == [b"%d-%d;" % (trace, step) * 20 for step in range(30)]
+        assert table.take(at(table, trace)) == [b"%d-%d;" % (trace, step) * 20 for step in range(30)]
     assert len(table) == table.span_count == 0
     assert store.memory_bytes == store.disk_bytes == 0
 
@@ -60,7 +67,7 @@ def test_chunks_of_the_batch_under_way_can_be_read(store: ChunkStore) -> None:
     """A trace decided in the middle of a batch is read before the batch is written."""
     table = TraceTable(store)
     table.append(ident(1), b"early", Counted(), 0, 0)
-    assert table.take(ident(1)) == [b"early"]
+    assert table.take(at(table, 1)) == [b"early"]
 
 
 def test_a_discarded_trace_is_gone_and_gives_its_space_back(store: ChunkStore) -> None:
@@ -69,11 +76,13 @@ def test_a_discarded_trace_is_gone_and_gives_its_space_back(store: ChunkStore) -
     for number in range(50):
         table.append(ident(number), b"x" * 500, Counted(), number, number)
         store.flush()
+    gone = at(table, 3)
     for number in range(50):
-        table.discard(ident(number))
+        table.discard(at(table, number))
     assert store.memory_bytes == store.disk_bytes == 0
+    assert table.get(ident(3)) is None
     with pytest.raises(KeyError):
-        table.take(ident(3))
+        table.discard(gone)
 
 
 def test_the_oldest_undecided_trace_is_known_whatever_was_decided_before(store: ChunkStore) -> None:
@@ -81,8 +90,8 @@ def test_the_oldest_undecided_trace_is_known_whatever_was_decided_before(store: 
     table = TraceTable(store)
     for number in range(4):
         table.append(ident(number), b"c", Counted(), 10 + number, number)
-    table.discard(ident(1))
-    table.discard(ident(0))
+    table.discard(at(table, 1))
+    table.discard(at(table, 0))
     oldest = table.oldest()
     assert oldest is not None
     assert (oldest.trace_id, oldest.first_offset) == (ident(2), 12)
@@ -116,9 +125,9 @@ def test_any_order_of_calls_agrees_with_a_dict(store: ChunkStore, steps: list[tu
         elif trace_id in model:
             expected = model.pop(trace_id)
             if call == "take":
-                assert table.take(trace_id) == expected
+                assert table.take(at(table, number)) == expected
             else:
-                table.discard(trace_id)
+                table.discard(at(table, number))
     assert {entry.trace_id: table.read(entry) for entry in table.by_age()} == model
     table.clear()
     assert store.memory_bytes == store.disk_bytes == 0
@@ -133,7 +142,7 @@ def test_spilled_buckets_are_deleted_with_their_last_chunk(tmp_path: Path) -> No
         spill.flush()
     assert len(list((tmp_path / "spans").iterdir())) == 7
     for number in range(19):
-        table.discard(ident(number))
+        table.discard(at(table, number))
     assert len(list((tmp_path / "spans").iterdir())) == 1
     spill.close()
     assert not (tmp_path / "spans").exists()

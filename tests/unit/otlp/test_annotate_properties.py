@@ -26,7 +26,7 @@ def chunks_of(seed: int, form: int) -> list[bytes]:
         generator = Generator(seed + offset)
         generator.trace_ids = Generator(seed).trace_ids
         record = reencoded(generator.request().SerializeToString(), chance)
-        for trace_id, chunk, _ in get_scanner("compiled").scan(plan, record).traces:
+        for trace_id, chunk, _ in get_scanner().scan(plan, record).traces:
             chunks.setdefault(trace_id, []).append(chunk)
     found = max(chunks.values(), key=len, default=[])
     return found + chance.choices(found, k=2) if found else []
@@ -81,7 +81,7 @@ def test_spans_leave_as_they_came_but_for_our_fields(
     """Every distinct span leaves once with our attributes last; all else, unknown fields included, is as it came."""
     chunks = chunks_of(seed, form)
     annotation = Annotation(keep, source, 12345, "p", names[0], names[1], incoming_probability={"x": 0.5})
-    result = get_scanner("compiled").annotate(chunks, annotation, limit)
+    result = get_scanner().annotate(chunks, annotation, limit)
     assert result == get_scanner("upb").annotate(chunks, annotation, limit)
     assert all(len(payload) <= limit for payload in result.payloads)
     came = placed([part for chunk in chunks for part in decode([chunk])], names)

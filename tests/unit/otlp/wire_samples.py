@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import Literal
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, TracesData
 
+from sampler.otlp import native
 from sampler.otlp.annotation import varint
 from sampler.otlp.walk import fields
 
+SCANNERS: tuple[Literal["compiled", "upb"], ...] = ("compiled", "upb") if native.COMPILED else ("upb",)
 TRACE_A, TRACE_B = bytes(range(1, 17)), bytes(range(21, 37))
 SPAN_ID = b"\1\2\3\4\5\6\7\x08"
 
