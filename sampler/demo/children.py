@@ -48,7 +48,8 @@ class Child:
         """ChildError if it has ended."""
         code = self._process.poll()
         if code is not None:
-            raise ChildError(f"the {self.name} ended with exit code {code}; the end of its log:\n{self.tail()}")
+            how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+            raise ChildError(f"the {self.name} ended with {how}; the end of its log:\n{self.tail()}")
 
     def tail(self) -> str:
         """The last lines of its log."""

@@ -115,7 +115,7 @@ class Demo:
             ("traces", source),
             (
                 "",
-                f"{len(traces):,} traces of {spans:,} spans, sent over {self._play_s:.0f} s as the services' SDKs would",
+                f"{len(traces):,} traces, {spans:,} spans, sent over {self._play_s:.0f} s as the services' SDKs would",
             ),
             ("policies", names if len(names) <= 84 else f"{len(self._policies.policy_set.names)} policies"),
             ("", f"{self._path}, decision_wait {wait}"),
@@ -191,14 +191,11 @@ class Demo:
         self.say(
             "",
             self._style.bold("Everything is still up. To send your own spans:"),
-            f"  OTLP/gRPC   export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:{ports.grpc} "
-            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
-            f"  OTLP/HTTP   export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:{ports.http} "
-            "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+            f"  OTLP/gRPC   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:{ports.grpc} OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+            f"  OTLP/HTTP   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:{ports.http}",
             f"  Kafka       {stack.bootstrap}: spans into {topics.spans}, kept ones out of {topics.sampled}",
-            f"  metrics     http://localhost:{ports.agent_web}/metrics (agent), "
-            f"http://localhost:{ports.worker_web}/metrics (worker)",
-            f"  logs        {folder}/agent.log, {folder}/worker.log",
+            f"  agent       http://localhost:{ports.agent_web}/metrics, /readyz; log {folder}/agent.log",
+            f"  worker      http://localhost:{ports.worker_web}/metrics, /readyz; log {folder}/worker.log",
             "All data is in memory only. Ctrl-C stops everything.",
         )
         while not self._pause.wait(1.0):

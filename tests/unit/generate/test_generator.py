@@ -21,6 +21,7 @@ from sampler.generate import (
     read_recording,
     requests_of,
 )
+from sampler.generate.model import AttributeValue
 from sampler.generate.player import MAX_EXPORT_BATCH
 
 TRACES = list(generate_traces(11, 2000))
@@ -94,7 +95,7 @@ def test_a_service_sends_its_own_spans() -> None:
 
 def test_a_span_is_encoded_with_all_it_has() -> None:
     """Ids, times, kind, status, typed attributes and events stand in the OTLP span; what is absent is not set."""
-    attributes = {"text": "a", "flag": True, "number": 7, "share": 0.5}
+    attributes: dict[str, AttributeValue] = {"text": "a", "flag": True, "number": 7, "share": 0.5}
     made = Span("shop", b"\1" * 8, b"\2" * 8, "op", 5, 9, 3, 2, "no", attributes, (Event("exception", 6, {"k": "v"}),))
     bare = Span("shop", b"\3" * 8, b"", "root", 0, 10)
     full, plain = spans_in(encode_request("shop", [(b"\7" * 16, START, made), (b"\7" * 16, START, bare)]))

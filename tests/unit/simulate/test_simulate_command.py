@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def run(capsys: pytest.CaptureFixture[str], policies: list[Path], inputs: list[P
 
 
 def test_one_object_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Trace, spans and each policy file's decision with its threshold, probability and policy, in order of appearance."""
+    """Trace, spans, and each policy file's decision, threshold, probability and policy, in order of appearance."""
     source = write(tmp_path / "in.pb", shop(B), shop(A, error=True), shop(C, test=True))
     policies = [policy_file(tmp_path, "errors", ERRORS), policy_file(tmp_path, "mixed", MIXED)]
     found = run(capsys, policies, [source])
@@ -82,7 +83,7 @@ def test_one_object_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_set_that_is_no_upper_interval_has_no_threshold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The complement of a probabilistic policy keeps low R: probability a half, threshold null, kept or not."""
-    source = write(tmp_path / "in.pb", *(shop(f"{number:032x}") for number in range(1, 40)))
+    source = write(tmp_path / "in.pb", *(shop(random.Random(number).randbytes(16).hex()) for number in range(40)))
     found = run(capsys, [policy_file(tmp_path, "unusual", UNUSUAL)], [source])
     decisions = [each["decisions"]["unusual"] for each in found]
     assert {each["threshold"] for each in decisions} == {None}

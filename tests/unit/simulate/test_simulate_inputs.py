@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,6 @@ def json_line() -> bytes:
         written["traceId"], written["spanId"] = original.trace_id.hex(), original.span_id.hex()
         if original.parent_span_id:
             written["parentSpanId"] = original.parent_span_id.hex()
-    import json
-
     return json.dumps(document).encode() + b"\n"
 
 
@@ -81,9 +80,9 @@ def test_a_wrong_line_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A missing file, and a compressed one that is cut off, are errors with the file's name."""
-    with pytest.raises(InputError, match="gone.jsonl: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"gone\.jsonl: cannot be read: No such file"):
         list(read_inputs([tmp_path / "gone.jsonl"]))
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(json_line() * 50)[:-20])
-    with pytest.raises(InputError, match="cut.jsonl.gz: cannot be read"):
+    with pytest.raises(InputError, match=r"cut\.jsonl\.gz: cannot be read"):
         list(read_inputs([cut]))
