@@ -82,11 +82,15 @@ class Decider:
         if verdict.sampled:
             self._write(trace_id, [chunk], verdict)
 
-    def collect(self, next_offset: int, stream_time_ms: int) -> Collected:
-        """Hand out and forget the outputs, refused spans and records of decisions since the last call."""
+    def collect(self, next_offset: int, stream_time_ms: int, *, dead_letters: bool) -> Collected:
+        """Hand out and forget the outputs, refused spans and records of decisions since the last call.
+
+        Where something is written there is a record, though it may hold no decision: it says up to which offset
+        everything was handled, so that a replay does not write late spans and dead letters again.
+        """
         outputs, self._outputs = self._outputs, []
         refused, self._refused = self._refused, []
-        if not self._ids:
+        if not (self._ids or outputs or refused or dead_letters):
             return outputs, refused, []
         record = DecisionRecord(
             generation=self._generation,

@@ -109,8 +109,11 @@ class PartitionEngine:
     def settle(self) -> Settlement | None:
         """What has come of the steps since the last call; None where nothing changed, not even the watermark."""
         watermark = self.watermark
-        outputs, refused, records = self._decider.collect(self.next_offset, self.time.now_ms)
-        letters, self._dead_letters = self._dead_letters + refused, []
+        letters, self._dead_letters = self._dead_letters, []
+        outputs, refused, records = self._decider.collect(
+            self.next_offset, self.time.now_ms, dead_letters=bool(letters)
+        )
+        letters += refused
         if not outputs and not letters and not records and watermark == self._settled_watermark:
             return None
         self._settled_watermark = watermark
@@ -145,6 +148,8 @@ class PartitionEngine:
         try:
             traces, invalid_spans = self._scan(self._plan, value)
         except ScanError as error:
+            if offset < self._handled_offset:
+                return
             self._dead_letters.append(DeadLetter(offset, value, str(error), "not_otlp"))
             self._counts.dead_letters["not_otlp"] += 1
             return
