@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sampler.otlp.errors import max_grown_bytes
 from sampler.otlp.walk import Field, fields
 
 # Tags of opentelemetry.proto.trace.v1: field number << 3 | length-delimited
@@ -20,17 +21,20 @@ def cut(part: bytes, limit: int) -> tuple[list[bytes], int]:
     """Cut a part into pieces of at most `limit` bytes.
 
     Returns the pieces, in order, and the number of spans that are in none: those that are longer than the limit with
-    their resource and scope, and all whose resource and scope alone take more than half of it, as each piece repeats
-    them and a hostile request would grow without bound.
+    their resource and scope. As each piece repeats these, a hostile request could grow without bound: spans whose
+    resource and scope alone take more than half of the limit are in no piece either, nor is what comes when the pieces
+    have outgrown the part by as much as the scanner allows.
     """
     pieces: list[bytes] = []
     lost = 0
+    allowance = max_grown_bytes(len(part))
     for field in fields(part, 0, len(part)):
         if field.end - field.start <= limit:
             pieces.append(part[field.start : field.end])
         else:
-            smaller, too_large = _cut_resource_spans(part, field, limit)
+            smaller, too_large = _cut_resource_spans(part, field, limit, allowance)
             pieces += smaller
+            allowance -= sum(map(len, smaller))
             lost += too_large
     return list(_packed(pieces, limit)), lost
 
@@ -48,7 +52,7 @@ def _packed(pieces: list[bytes], limit: int) -> Iterator[bytes]:
         yield b"".join(chunks)
 
 
-def _cut_resource_spans(part: bytes, outer: Field, limit: int) -> tuple[list[bytes], int]:
+def _cut_resource_spans(part: bytes, outer: Field, limit: int, allowance: int) -> tuple[list[bytes], int]:
     fixed, scopes = _without(part, outer, SCOPE_SPANS)
     pieces: list[bytes] = []
     lost = 0
@@ -57,9 +61,10 @@ def _cut_resource_spans(part: bytes, outer: Field, limit: int) -> tuple[list[byt
         taken: list[bytes] = []
         size = 0
         room = limit - len(_resource_spans(fixed, scope_fixed, [])) - 10  # 10: both lengths may need 5 bytes more
-        if room < limit // 2:
+        if room < limit // 2 or allowance < 0:
             lost += len(spans)
             continue
+        before = len(pieces)
         for span in spans:
             value = part[span.start : span.end]
             if len(value) > room:
@@ -72,6 +77,7 @@ def _cut_resource_spans(part: bytes, outer: Field, limit: int) -> tuple[list[byt
             size += len(value)
         if taken:
             pieces.append(_resource_spans(fixed, scope_fixed, taken))
+        allowance -= sum(map(len, pieces[before:]))
     return pieces, lost
 
 

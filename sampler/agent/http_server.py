@@ -11,9 +11,9 @@ from aiohttp import web
 from sampler.agent import answers
 from sampler.agent.body import WINDOWS, BodyDamagedError, BodyTooLargeError, read_compressed, read_plain
 from sampler.agent.metrics import AgentMetrics, Outcome
-from sampler.agent.otlp_json import JsonError, request_from_json
 from sampler.agent.publisher import BufferFullError, Publisher, PublishError, Receipt, RequestTooLargeError
 from sampler.otlp import ScanError
+from sampler.otlp.json_reader import JsonError, request_from_json
 
 log = logging.getLogger(__name__)
 

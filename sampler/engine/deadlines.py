@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 
-from sampler.engine.stream_time import tick_at_or_after
+from sampler.engine.settings import TICK_MS
 from sampler.engine.trace_table import TraceEntry
 
 
@@ -20,7 +20,7 @@ class Deadlines:
 
     def set(self, entry: TraceEntry, due_ms: int) -> None:
         """Make an entry due at the first tick at or after `due_ms`, unless it is due earlier already."""
-        tick = tick_at_or_after(due_ms)
+        tick = -(-due_ms // TICK_MS) * TICK_MS
         if entry.due_ms and entry.due_ms <= tick:
             return
         # The place at the later tick stays behind; `take` passes over it because the entry's own deadline is earlier.

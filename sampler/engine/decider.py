@@ -129,7 +129,8 @@ class Decider:
             trace_id = entry.trace_id
             # Verdicts are shared objects: their identity says as much as their equality, and costs nothing to hash.
             spans_of.setdefault(id(verdict), []).append(entry.summary.span_count)
-            latency_ms[tick_ms - entry.arrived_ms] += 1
+            # An early decision is made between ticks, possibly before the one that follows the arrival.
+            latency_ms[max(0, tick_ms - entry.arrived_ms)] += 1
             index = self._index_of.get(id(verdict))
             if index is None:
                 index = self._index_of[id(verdict)] = len(self._verdicts)

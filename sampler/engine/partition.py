@@ -74,20 +74,33 @@ class PartitionEngine:
 
     def append(self, records: Sequence[Record], wall_ms: int) -> None:
         """Take records (offset, timestamp in ms, value). Whatever falls due on the way is decided on the way."""
-        time, deadlines, append_record = self.time, self._deadlines, self._append_record
+        time, deadlines, scan, plan, counts = self.time, self._deadlines, self._scan, self._plan, self._counts
+        spans = size_bytes = 0
+        now_ms = time.now_ms
         for offset, timestamp_ms, value in records:
-            if timestamp_ms > time.now_ms:
+            size_bytes += len(value)
+            if timestamp_ms > now_ms:
                 time.observe(timestamp_ms, wall_ms)
-                if deadlines.next_ms <= time.now_ms:
+                now_ms = time.now_ms
+                if deadlines.next_ms <= now_ms:
                     self._settle_due()
-            append_record(offset, value)
+            try:
+                traces, invalid_spans = scan(plan, value)
+            except ScanError as error:
+                self._put_aside(offset, value, error)
+                continue
+            if invalid_spans:
+                counts.invalid_spans += invalid_spans
+            for trace in traces:
+                spans += self._append_chunk(offset, *trace)
             if self._due_now:
                 entries, self._due_now = self._due_now, []
                 self._decide_now("span_limit", entries)
         if records:
             self.next_offset = records[-1][0] + 1
-            self._counts.records += len(records)
-            self._counts.received_bytes += sum([len(value) for _, _, value in records])
+            counts.records += len(records)
+            counts.received_bytes += size_bytes
+            counts.spans += spans
         self._store.flush()
 
     def advance(self, stream_ms: int, wall_ms: int) -> None:
@@ -144,33 +157,28 @@ class PartitionEngine:
         self.table.clear()
         self._deadlines.clear()
 
-    def _append_record(self, offset: int, value: bytes) -> None:
-        try:
-            traces, invalid_spans = self._scan(self._plan, value)
-        except ScanError as error:
-            if offset < self._handled_offset:
-                return
+    def _append_chunk(self, offset: int, trace_id: bytes, chunk: bytes, summary: Any) -> int:
+        """Add what a record holds of one trace, and return how many spans that is."""
+        spans: int = summary.span_count
+        entry = self.table.get(trace_id)
+        if entry is None:
+            entry = self._begin(trace_id, chunk, summary, offset)
+            if entry is None:
+                return spans
+        elif entry.too_large:
+            entry.summary.merge(summary)
+            return spans
+        else:
+            self.table.extend(entry, chunk, summary)
+        if self._limited:
+            self._check_limits(entry, summary.has_root)
+        return spans
+
+    def _put_aside(self, offset: int, value: bytes, error: ScanError) -> None:
+        """Keep a record that is not OTLP for the dead-letter topic, unless it was put there before a crash."""
+        if offset >= self._handled_offset:
             self._dead_letters.append(DeadLetter(offset, value, str(error), "not_otlp"))
             self._counts.dead_letters["not_otlp"] += 1
-            return
-        if invalid_spans:
-            self._counts.invalid_spans += invalid_spans
-        table = self.table
-        for trace_id, chunk, summary in traces:
-            self._counts.spans += summary.span_count
-            entry = table.get(trace_id)
-            if entry is None:
-                entry = self._begin(trace_id, chunk, summary, offset)
-                if entry is None:
-                    continue
-            elif entry.too_large:
-                table.span_count += summary.span_count
-                entry.summary.merge(summary)
-                continue
-            else:
-                table.extend(entry, chunk, summary)
-            if self._limited:
-                self._check_limits(entry, summary.has_root)
 
     def _begin(self, trace_id: bytes, chunk: bytes, summary: Any, offset: int) -> TraceEntry | None:
         """Begin a trace, unless it was decided before: then these spans follow, or were handled already."""

@@ -25,11 +25,6 @@ class StreamTime:
         self.now_ms = max(self.now_ms, timestamp_ms)
 
 
-def tick_at_or_after(time_ms: int) -> int:
-    """The first grid line at or after a time."""
-    return -(-time_ms // TICK_MS) * TICK_MS
-
-
 def tick_at_or_before(time_ms: int) -> int:
     """The last grid line at or before a time."""
     return time_ms // TICK_MS * TICK_MS

@@ -12,6 +12,10 @@ ENTRY_OVERHEAD_BYTES = 700
 """What an entry costs in memory with its summary, id, list and places in the indexes."""
 
 
+NO_CHUNKS: list[ChunkRef] = []
+"""The chunks of an entry whose payload was given up; nothing is ever added to it."""
+
+
 class TraceEntry:
     """One undecided trace: its summary, references to its chunks, and where and when it began."""
 
@@ -42,7 +46,7 @@ class TraceEntry:
 class TraceTable:
     """Traces by id, in order of arrival. Every entry leaves by `take` or `discard`, once.
 
-    `get` is the entry of an undecided trace, None for any other id. `span_count` counts the spans of all of them.
+    `get` is the entry of an undecided trace, None for any other id.
     """
 
     def __init__(self, store: ChunkStore) -> None:
@@ -50,7 +54,6 @@ class TraceTable:
         self._entries: dict[bytes, TraceEntry] = {}
         self._arrivals: deque[TraceEntry] = deque()
         self.get = self._entries.get
-        self.span_count = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -68,19 +71,17 @@ class TraceTable:
         entry = TraceEntry(trace_id, summary, offset, timestamp_ms)
         self._entries[trace_id] = entry
         self._arrivals.append(entry)
-        self.span_count += summary.span_count
         self._keep(entry, chunk, ENTRY_OVERHEAD_BYTES)
         return entry
 
     def extend(self, entry: TraceEntry, chunk: bytes, summary: Any) -> None:
         """`append` for an entry at hand."""
         entry.summary.merge(summary)
-        self.span_count += summary.span_count
         self._keep(entry, chunk, 0)
 
     def read(self, entry: TraceEntry) -> list[bytes]:
-        """The chunks of an entry in order of arrival; it stays."""
-        return self._store.get(entry.chunks) if entry.spilled else list(entry.chunks)  # type: ignore[arg-type]  # bytes
+        """The chunks of an entry in order of arrival; it stays, and the list is not to be changed."""
+        return self._store.get(entry.chunks) if entry.spilled else entry.chunks  # type: ignore[return-value]  # bytes
 
     def take(self, entry: TraceEntry) -> list[bytes]:
         """Remove a trace and return its chunks in order of arrival."""
@@ -92,7 +93,6 @@ class TraceTable:
         """Remove a trace without reading its payload; KeyError where it is gone already."""
         del self._entries[entry.trace_id]
         entry.gone = True
-        self.span_count -= entry.summary.span_count
         self.forget_payload(entry)
 
     def forget_payload(self, entry: TraceEntry) -> None:
@@ -102,7 +102,12 @@ class TraceTable:
         if entry.spilled:
             self._store.release(entry.chunks)
             entry.spilled = False
-        entry.chunks = []
+        entry.chunks = NO_CHUNKS
+
+    @property
+    def span_count(self) -> int:
+        """Spans of all undecided traces; counted anew at each call."""
+        return sum(entry.summary.span_count for entry in self._entries.values())
 
     def oldest(self) -> TraceEntry | None:
         """The trace that arrived first and is still undecided."""

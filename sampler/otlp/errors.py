@@ -17,8 +17,17 @@ CODES = {
 """Fault codes of the compiled readers and of `walk`; the numbers stand in `_compiled/wire.pxd` too."""
 
 
+GROWN_BASE_BYTES = 64 << 20
+GROWN_FACTOR = 8
+"""The chunks of one input may take GROWN_BASE_BYTES and GROWN_FACTOR times its size together: each trace's chunk
+repeats the resource and scope headers that the traces share, so a small hostile input could stand for terabytes."""
+
+
 class ScanError(ValueError):
-    """The input is no valid OTLP message; `offset` is the byte in the input where reading stopped."""
+    """The input is no valid OTLP message, or one that would grow beyond all bounds when it is cut by trace.
+
+    `offset` is the byte in the input where reading stopped, 0 where all of it was read.
+    """
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(offset, reason)
@@ -28,6 +37,20 @@ class ScanError(ValueError):
     def __str__(self) -> str:
         """One sentence for logs and headers."""
         return f"not valid OTLP protobuf: {self.reason}, at byte {self.offset}"
+
+
+def max_grown_bytes(input_size: int) -> int:
+    """The most that the chunks of an input of so many bytes may take together, in bytes."""
+    return GROWN_BASE_BYTES + GROWN_FACTOR * input_size
+
+
+def growth_error(grown_size: int, input_size: int) -> ScanError:
+    """The error for an input whose chunks would take `grown_size` bytes together, more than they may."""
+    return ScanError(
+        0,
+        f"its traces share headers so large that cutting it by trace would take {grown_size} bytes "
+        f"(most is {max_grown_bytes(input_size)}; send fewer traces in one request)",
+    )
 
 
 class PlanError(ValueError):

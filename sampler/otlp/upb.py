@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from sampler.otlp.annotate import annotate
 from sampler.otlp.annotation import AnnotateResult, Annotation, varint
-from sampler.otlp.errors import ScanError
+from sampler.otlp.errors import ScanError, growth_error, max_grown_bytes
 from sampler.otlp.evaluate import Evaluation, evaluation_of
 from sampler.otlp.partition import Hasher, check_hasher, plain_partition_of
 from sampler.otlp.plan import ScanPlan
@@ -47,13 +47,14 @@ class _Trace:
 
 
 class _Section:
-    """One ResourceSpans of the record."""
+    """One ResourceSpans of the record. `header_bytes` are those of its header and the headers of its scopes."""
 
-    __slots__ = ("content", "header", "mixed", "trace")
+    __slots__ = ("content", "header", "header_bytes", "mixed", "trace")
 
     def __init__(self, content: bytes, header: bytes) -> None:
         self.content = content
         self.header = header
+        self.header_bytes = len(header)
         self.trace: bytes | None = None
         self.mixed = False
 
@@ -98,13 +99,27 @@ def _grouped(record: bytes, evaluation: Evaluation | None) -> tuple[dict[bytes, 
     except DecodeError:
         raise find_fault(record) or ScanError(0, "protobuf cannot read it") from None
     traces: dict[bytes, _Trace] = {}
-    invalid = 0
+    repeated = invalid = 0
     for content in _traces_data(record).resource_spans:
-        invalid += _group_resource(content, evaluation, traces)
+        section, left_out = _group_resource(content, evaluation, traces)
+        invalid += left_out
+        if section.mixed:
+            repeated += section.header_bytes
+    # Spans and the tags and lengths around them take less than twice the record; each header once a trace at most.
+    if 2 * len(record) + len(traces) * repeated > max_grown_bytes(len(record)):
+        _check_growth(traces, len(record))
     return traces, invalid
 
 
-def _group_resource(content: bytes, evaluation: Evaluation | None, traces: dict[bytes, _Trace]) -> int:
+def _check_growth(traces: dict[bytes, _Trace], record_size: int) -> None:
+    """ScanError where the chunks would take more bytes than they may; nothing is written to find that out."""
+    size = sum(_chunk_size(trace) for trace in traces.values())
+    if size > max_grown_bytes(record_size):
+        raise growth_error(size, record_size)
+
+
+def _group_resource(content: bytes, evaluation: Evaluation | None, traces: dict[bytes, _Trace]) -> tuple[_Section, int]:
+    """(the section, number of its spans with invalid ids)."""
     message = _resource_spans(content)
     resources = [_resource(resource) for resource in message.resource]
     resource_bits = evaluation.resource(resources) if evaluation else 0
@@ -119,8 +134,9 @@ def _group_resource(content: bytes, evaluation: Evaluation | None, traces: dict[
         spans = list(scope_message.spans)
         scope_message.ClearField("spans")
         header = scope_message.SerializeToString()
+        section.header_bytes += len(header)
         invalid += _group_spans(spans, section, header, evaluation, bits, traces)
-    return invalid
+    return section, invalid
 
 
 def _group_spans(
@@ -178,3 +194,21 @@ def _chunk(trace: _Trace) -> bytes:
             content = b"".join(inner)
         parts.append(b"\x0a" + varint(len(content)) + content)
     return b"".join(parts)
+
+
+def _chunk_size(trace: _Trace) -> int:
+    """The length of `_chunk(trace)`."""
+    size = 0
+    for section, scopes in trace.resources:
+        content = len(section.content)
+        if section.mixed:
+            content = len(section.header) + sum(
+                _field_size(len(header) + sum(_field_size(len(span)) for span in spans)) for header, spans in scopes
+            )
+        size += _field_size(content)
+    return size
+
+
+def _field_size(content: int) -> int:
+    """The size of a length-delimited field with a one-byte tag."""
+    return 1 + len(varint(content)) + content

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sampler.agent.otlp_json import JsonError
-from sampler.simulate.fast_json import read_request
+from sampler.otlp.json_reader import JsonError, request_from_json
 
 _GZIP = b"\x1f\x8b"
 _JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
@@ -80,7 +79,7 @@ def _lines(first: bytes, file: BinaryIO) -> Iterator[bytes]:
 
 def _request(name: str, number: int, text: bytes) -> bytes:
     try:
-        return read_request(text)
+        return request_from_json(text)
     except JsonError as error:
         reason = str(error).replace("the body", "the line")
         raise InputError(name, number, f"{reason} (expected one OTLP JSON request a line)") from error

@@ -47,14 +47,23 @@ def run_worker(config: Config, policies: PolicyFile) -> int:
         if web is not None:
             web.start()
             logger.info("metrics and health on http://%s", web.address)
-        # Everything alive now stays alive: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        spare_the_garbage_collector()
         try:
             return _run(app)
         finally:
             if web is not None:
                 web.stop()
+
+
+def spare_the_garbage_collector() -> None:
+    """Have cyclic garbage collected rarely: a fetch makes thousands of objects, none of them in a cycle.
+
+    With CPython's defaults every full collection walks all buffered traces, a tenth to a fifth of the worker's time.
+    What is alive now stays alive and need not be looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
 
 
 def _run(app: faust.App) -> int:

@@ -79,4 +79,6 @@ cdef class Grouping:
     cdef size_t scope_size(self, Run* run) noexcept nogil
     cdef size_t resource_size(self, uint32_t* run_index) noexcept nogil
     cdef size_t chunk_size(self, Group* group) noexcept nogil
+    cdef uint64_t repeated_bytes(self) noexcept nogil
+    cdef uint64_t chunks_size(self) noexcept nogil
     cdef uint8_t* write_chunk(self, Group* group, uint8_t* out) noexcept nogil

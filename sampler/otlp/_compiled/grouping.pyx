@@ -223,6 +223,26 @@ cdef class Grouping:
             size += field_size(content) if resource.mixed else resource.size
         return size
 
+    # The headers that every trace's chunk could repeat.
+    cdef uint64_t repeated_bytes(self) noexcept nogil:
+        cdef uint64_t size = 0
+        cdef uint32_t index
+        for index in range(self.resource_count):
+            if self.resources[index].mixed:
+                size += self.resources[index].header_size
+        for index in range(self.scope_count):
+            if self.resources[self.scopes[index].parent].mixed:
+                size += self.scopes[index].header_size
+        return size
+
+    # The size of all chunks together.
+    cdef uint64_t chunks_size(self) noexcept nogil:
+        cdef uint64_t size = 0
+        cdef uint32_t index
+        for index in range(self.group_count):
+            size += self.chunk_size(&self.groups[index])
+        return size
+
     # Writes the chunk of a trace, chunk_size() bytes: a ResourceSpans of this trace alone as it is, others rebuilt.
     cdef uint8_t* write_chunk(self, Group* group, uint8_t* out) noexcept nogil:
         cdef uint32_t index = group.first_run

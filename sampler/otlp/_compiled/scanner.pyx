@@ -4,7 +4,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from sampler.otlp._compiled.annotate cimport NO_SUFFIX, Annotator
 from sampler.otlp._compiled.grouping cimport Group, Grouping
@@ -15,8 +15,27 @@ from sampler.otlp._compiled.summary cimport Summary
 from sampler.otlp._compiled.wire cimport OK, bytes_t
 
 from sampler.otlp.annotation import AnnotateResult
-from sampler.otlp.errors import CODES, ScanError
+from sampler.otlp.errors import CODES, GROWN_BASE_BYTES, GROWN_FACTOR, ScanError, growth_error
 from sampler.otlp.results import ScanResult, SplitResult
+
+cdef uint64_t BASE = GROWN_BASE_BYTES
+cdef uint64_t FACTOR = GROWN_FACTOR
+
+
+# ScanError where the chunks would take more bytes than they may; nothing is written to find that out.
+cdef int check_growth(Grouping grouping, uint64_t size) except -1:
+    cdef uint64_t most = BASE + FACTOR * size
+    cdef uint64_t groups = grouping.group_count
+    # Spans and the tags and lengths around them take less than twice the input; each header once a trace at most. So
+    # few inputs are measured, and only those with many traces are looked at.
+    if groups <= 1 or 2 * size + groups * size <= most:
+        return 0
+    if 2 * size + groups * grouping.repeated_bytes() <= most:
+        return 0
+    cdef uint64_t grown = grouping.chunks_size()
+    if grown > most:
+        raise growth_error(grown, size)
+    return 0
 
 
 @cython.final
@@ -43,6 +62,7 @@ cdef class Scanner:
             code = work.record(start, start + PyBytes_GET_SIZE(record))
             if code != OK:
                 raise ScanError(work.fault.at - start, CODES[code])
+            check_growth(work.grouping, PyBytes_GET_SIZE(record))
         except BaseException:
             self.done(work)
             raise

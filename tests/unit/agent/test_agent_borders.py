@@ -65,3 +65,19 @@ def test_a_huge_resource_is_not_repeated_without_bound(make_request: Make) -> No
     request = make_request(traces=1, spans=50)
     request.resource_spans[0].resource.attributes.add(key="env").value.string_value = "x" * 600
     assert cut(request.SerializeToString(), 1000) == ([], 50)
+
+
+def test_many_scopes_below_a_large_resource_do_not_grow_without_bound() -> None:
+    """A resource is repeated for each scope that is cut off: beyond a fixed growth the rest is counted out."""
+    data = TracesData()
+    resource_spans = data.resource_spans.add()
+    resource_spans.resource.attributes.add(key="pad").value.string_value = "x" * 450_000
+    for number in range(400):
+        resource_spans.scope_spans.add().spans.add(
+            trace_id=b"t" * 16, span_id=number.to_bytes(8, "big"), name="n" * 1500
+        )
+    part = data.SerializeToString()
+    pieces, lost = cut(part, 1_000_000)
+    assert sum(map(len, pieces)) < 64 * 1024 * 1024 + 10 * len(part)
+    left = [TracesData.FromString(piece) for piece in pieces]
+    assert lost == 400 - sum(len(s.spans) for d in left for r in d.resource_spans for s in r.scope_spans) > 0

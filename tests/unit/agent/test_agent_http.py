@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from google.protobuf import json_format
+from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -122,6 +123,9 @@ async def test_full_success_in_protobuf_is_empty(open_agent: Any, make_request: 
         (b'{"resourceSpans": 5}', JSON, {}, "not OTLP JSON"),
         (b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}', JSON, {}, "not hexadecimal"),
         (b'{"a":' * 100_000, JSON, {}, "not OTLP JSON"),
+        (b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"status":{"code":1e400}}]}]}]}', JSON, {}, "not OTLP JSON"),
+        (b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":"\\ud800"}]}]}]}', JSON, {}, "not OTLP JSON"),
+        (b'{"resourceSpans":[{"resource":{"attributes":"\\ud800"}}]}', JSON, {}, "not OTLP JSON"),
         (b"plain", PROTOBUF, {"Content_Encoding": "gzip"}, "not gzip"),
         (gzip.compress(b"x" * 1000)[:-4], PROTOBUF, {"Content_Encoding": "gzip"}, "cut off"),
     ],
@@ -211,7 +215,7 @@ async def test_a_full_buffer_is_429(
         await eventually(lambda: running.metric("buffered_bytes"))
         response, answer = await post(running, request)
         assert (response.status, response.headers["Retry-After"]) == (429, "1")
-        assert Status.FromString(answer).details[0].type_url.endswith("google.rpc.RetryInfo")
+        assert Status.FromString(answer).details[0].type_url.endswith(error_details_pb2.RetryInfo.DESCRIPTOR.full_name)
         assert (await first)[0].status == 200
         broker.set_rtt_ms(0)
 
@@ -222,4 +226,8 @@ async def test_without_kafka_is_503(open_agent: Any, make_request: Make) -> None
         body = json.dumps(otlp_json(make_request())).encode()
         response, answer = await post(running, body, JSON)
         assert (response.status, response.headers["Retry-After"]) == (503, "5")
-        assert json_format.Parse(answer, Status()).details[0].type_url.endswith("google.rpc.RetryInfo")
+        assert (
+            json_format.Parse(answer, Status())
+            .details[0]
+            .type_url.endswith(error_details_pb2.RetryInfo.DESCRIPTOR.full_name)
+        )

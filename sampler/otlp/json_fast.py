@@ -1,22 +1,23 @@
 """OTLP JSON to protobuf in a fraction of the time that protobuf's own JSON reader takes.
 
-Only the form that exporters write is read here: lowerCamelCase names, values of the expected type. Whatever else stands
-in a request is left to `sampler.agent.otlp_json`, which knows every form that is allowed and says what is wrong with
-the others; so both always agree.
+Only the form that exporters write is read here: lowerCamelCase names, values of the expected type, arrays and maps a
+few levels deep. Whatever else stands in a request is left to `sampler.otlp.json_reader`, which knows every form that is
+allowed and says what is wrong with the others; so both always agree.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sampler.agent.otlp_json import JsonError, request_from_json
 from sampler.otlp.annotation import varint
 
-_MAX_REMEMBERED = 1 << 16
+# Together they bound what is remembered to a few MiB, whatever a sender puts into attributes.
+_MAX_REMEMBERED = 1 << 14
+_MAX_REMEMBERED_BYTES = 256
+_NESTED_VALUES = 4  # arrays and maps within one another
 _Writer: TypeAlias = Callable[[Any], bytes]
 
 
@@ -24,18 +25,12 @@ class _UnusualError(Exception):
     """A form for the thorough reader."""
 
 
-def read_request(line: bytes) -> bytes:
-    """A serialized ExportTraceServiceRequest from its OTLP JSON form; JsonError where it is none."""
+def write_usual_form(document: Any) -> bytes | None:
+    """A serialized ExportTraceServiceRequest from its parsed OTLP JSON; None where it has not the usual form."""
     try:
-        document = json.loads(line)
         return _message(document, _REQUEST)
-    except (_UnusualError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        pass
-    try:
-        return request_from_json(line)
-    except (OverflowError, SystemError) as error:
-        # protobuf's reader stumbles over 1e400, or half a surrogate pair, where it expects something else.
-        raise JsonError(f"the body is not OTLP JSON: {error}") from error
+    except (_UnusualError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
+        return None
 
 
 def _message(value: Any, fields: dict[str, _Writer]) -> bytes:
@@ -43,6 +38,10 @@ def _message(value: Any, fields: dict[str, _Writer]) -> bytes:
     if type(value) is not dict:
         raise _UnusualError
     return b"".join([fields[name](content) for name, content in value.items()])
+
+
+def _object(fields: dict[str, _Writer]) -> _Writer:
+    return lambda value: _message(value, fields)
 
 
 def _many(tag: bytes, write: _Writer) -> _Writer:
@@ -96,7 +95,7 @@ def _hexadecimal(tag: bytes) -> _Writer:
 
 def _integer(value: Any, low: int, high: int) -> int:
     """A whole number, or its decimal form in a string."""
-    if type(value) is str and value.isascii() and value.removeprefix("-").isdigit():
+    if type(value) is str and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdigit():
         value = int(value)
     if type(value) is not int or not low <= value < high:
         raise _UnusualError
@@ -141,30 +140,45 @@ def _enumeration(tag: bytes, names: tuple[str, ...]) -> _Writer:
 _remembered: dict[tuple[str, str, type, Any], bytes] = {}
 
 
-def _key_value(attribute: Any) -> bytes:
+def _key_value(any_value: _Writer) -> _Writer:
     """A KeyValue. Equal ones with a plain value are remembered: most attributes come again and again."""
-    key, value = attribute["key"], attribute["value"]
-    if len(attribute) != 2 or len(value) != 1 or type(key) is not str:
-        raise _UnusualError
-    ((kind, content),) = value.items()
-    plain = type(content) in (str, int, bool)
-    if plain:
-        known = _remembered.get((key, kind, type(content), content))
-        if known is not None:
-            return known
-    written = _text(b"\x0a")(key) + _one(b"\x12", _any_value)(value)
-    if plain:
-        if len(_remembered) >= _MAX_REMEMBERED:
-            _remembered.clear()
-        _remembered[key, kind, type(content), content] = written
-    return written
+    write_key, write_value = _text(b"\x0a"), _one(b"\x12", any_value)
+
+    def field(attribute: Any) -> bytes:
+        key, value = attribute["key"], attribute["value"]
+        if len(attribute) != 2 or len(value) != 1 or type(key) is not str:
+            raise _UnusualError
+        ((kind, content),) = value.items()
+        plain = type(content) in (str, int, bool)
+        if plain:
+            known = _remembered.get((key, kind, type(content), content))
+            if known is not None:
+                return known
+        written = write_key(key) + write_value(value)
+        if plain and len(written) <= _MAX_REMEMBERED_BYTES:
+            if len(_remembered) >= _MAX_REMEMBERED:
+                _remembered.clear()
+            _remembered[key, kind, type(content), content] = written
+        return written
+
+    return field
 
 
-def _any_value(value: Any) -> bytes:
-    if type(value) is not dict or len(value) != 1:
-        raise _UnusualError
-    ((kind, content),) = value.items()
-    return _VALUES[kind](content)
+def _any_value(nested: int) -> _Writer:
+    """An AnyValue with at most `nested` levels of arrays and maps."""
+    writers = dict(_PLAIN_VALUES)
+    if nested:
+        inner = _any_value(nested - 1)
+        writers["arrayValue"] = _one(b"\x2a", _object({"values": _many(b"\x0a", inner)}))
+        writers["kvlistValue"] = _one(b"\x32", _object({"values": _many(b"\x0a", _key_value(inner))}))
+
+    def field(value: Any) -> bytes:
+        if type(value) is not dict or len(value) != 1:
+            raise _UnusualError
+        ((kind, content),) = value.items()
+        return writers[kind](content)
+
+    return field
 
 
 def _string_value(value: Any) -> bytes:
@@ -190,20 +204,17 @@ def _double_value(value: Any) -> bytes:
     return b"\x21" + struct.pack("<d", value)
 
 
-_VALUES: dict[str, _Writer] = {
+_PLAIN_VALUES: dict[str, _Writer] = {
     "stringValue": _string_value,
     "boolValue": _bool_value,
     "intValue": _int_value,
     "doubleValue": _double_value,
-    "arrayValue": _one(b"\x2a", lambda value: _message(value, _ARRAY)),
-    "kvlistValue": _one(b"\x32", lambda value: _message(value, _MAP)),
 }
-_ARRAY: dict[str, _Writer] = {"values": _many(b"\x0a", _any_value)}
-_MAP: dict[str, _Writer] = {"values": _many(b"\x0a", _key_value)}
+_attribute = _key_value(_any_value(_NESTED_VALUES))
 _EVENT: dict[str, _Writer] = {
     "timeUnixNano": _time(b"\x09"),
     "name": _text(b"\x12"),
-    "attributes": _many(b"\x1a", _key_value),
+    "attributes": _many(b"\x1a", _attribute),
     "droppedAttributesCount": _count(b"\x20"),
 }
 _STATUS: dict[str, _Writer] = {
@@ -220,32 +231,32 @@ _SPAN: dict[str, _Writer] = {
     "kind": _enumeration(b"\x30", tuple(f"SPAN_KIND_{name}" for name in _KINDS)),
     "startTimeUnixNano": _time(b"\x39"),
     "endTimeUnixNano": _time(b"\x41"),
-    "attributes": _many(b"\x4a", _key_value),
+    "attributes": _many(b"\x4a", _attribute),
     "droppedAttributesCount": _count(b"\x50"),
-    "events": _many(b"\x5a", lambda value: _message(value, _EVENT)),
+    "events": _many(b"\x5a", _object(_EVENT)),
     "droppedEventsCount": _count(b"\x60"),
     "droppedLinksCount": _count(b"\x70"),
-    "status": _one(b"\x7a", lambda value: _message(value, _STATUS)),
+    "status": _one(b"\x7a", _object(_STATUS)),
     "flags": _flags,
 }
 _SCOPE: dict[str, _Writer] = {
     "name": _text(b"\x0a"),
     "version": _text(b"\x12"),
-    "attributes": _many(b"\x1a", _key_value),
+    "attributes": _many(b"\x1a", _attribute),
     "droppedAttributesCount": _count(b"\x20"),
 }
 _SCOPE_SPANS: dict[str, _Writer] = {
-    "scope": _one(b"\x0a", lambda value: _message(value, _SCOPE)),
-    "spans": _many(b"\x12", lambda value: _message(value, _SPAN)),
+    "scope": _one(b"\x0a", _object(_SCOPE)),
+    "spans": _many(b"\x12", _object(_SPAN)),
     "schemaUrl": _text(b"\x1a"),
 }
 _RESOURCE: dict[str, _Writer] = {
-    "attributes": _many(b"\x0a", _key_value),
+    "attributes": _many(b"\x0a", _attribute),
     "droppedAttributesCount": _count(b"\x10"),
 }
 _RESOURCE_SPANS: dict[str, _Writer] = {
-    "resource": _one(b"\x0a", lambda value: _message(value, _RESOURCE)),
-    "scopeSpans": _many(b"\x12", lambda value: _message(value, _SCOPE_SPANS)),
+    "resource": _one(b"\x0a", _object(_RESOURCE)),
+    "scopeSpans": _many(b"\x12", _object(_SCOPE_SPANS)),
     "schemaUrl": _text(b"\x1a"),
 }
-_REQUEST: dict[str, _Writer] = {"resourceSpans": _many(b"\x0a", lambda value: _message(value, _RESOURCE_SPANS))}
+_REQUEST: dict[str, _Writer] = {"resourceSpans": _many(b"\x0a", _object(_RESOURCE_SPANS))}

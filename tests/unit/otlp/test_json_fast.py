@@ -1,8 +1,7 @@
-"""The fast reader of OTLP JSON against the thorough one."""
+"""The quick writer of the usual OTLP JSON against the thorough one."""
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 from pathlib import Path
@@ -13,18 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from sampler.agent.otlp_json import JsonError, request_from_json
-from sampler.simulate.fast_json import read_request
+from sampler.otlp import json_fast
+from sampler.otlp.json_fast import write_usual_form
+from sampler.otlp.json_reader import JsonError, request_from_json, write_any_form
 
 TRACES = Path(__file__).parents[4] / "shared" / "conformance" / "collector" / "traces.jsonl.gz"
 
-STUMBLES = (OverflowError, SystemError)
-"""What protobuf's own reader fails with in a few places."""
-
 ODD_VALUES: list[Any] = [
-    None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 1.5, 1e400, "", "7", "-7", " 7", "1_0", "+7", "7.0", "\u0663",
-    "ab", "zz", "abc", "SPAN_KIND_CLIENT", "STATUS_CODE_ERROR", [], {}, [None], [[]], [{}], {"values": []},
-    {"values": None}, "\ud800",
+    None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**400, 1.5, 1e400, "", "7", "-7", " 7", "1_0", "+7", "7.0",
+    "\u0663", "ab", "zz", "abc", "0" * 21 + "7", "SPAN_KIND_CLIENT", "STATUS_CODE_ERROR", [], {}, [None], [[]], [{}],
+    {"values": []}, {"values": None}, "\ud800",
 ]  # fmt: skip
 KINDS = [
     "stringValue", "boolValue", "intValue", "doubleValue", "arrayValue", "kvlistValue", "string_value", "unknown",
@@ -98,35 +95,72 @@ requests = st.builds(
 )
 
 
-def answer(read: Any, line: bytes) -> Any:
-    """The message; None where the reader refuses it."""
+def message(written: bytes) -> ExportTraceServiceRequest:
+    """The message that the bytes stand for."""
+    return ExportTraceServiceRequest.FromString(written)
+
+
+def thorough(line: bytes) -> ExportTraceServiceRequest | None:
+    """The message by the thorough writer; None where it refuses."""
     try:
-        return ExportTraceServiceRequest.FromString(read(line))
-    except (JsonError, *STUMBLES):
+        return message(write_any_form(json.loads(line)))
+    except JsonError:
         return None
 
 
-@settings(max_examples=200, deadline=None)
+def agree(line: bytes) -> bool:
+    """Whether the quick writer gives the thorough one's message, or leaves the line to it; and the reader either."""
+    expected = thorough(line)
+    usual = write_usual_form(json.loads(line))
+    try:
+        read = message(request_from_json(line))
+    except JsonError:
+        read = None
+    return read == expected and (usual is None or message(usual) == expected)
+
+
+@settings(max_examples=300, deadline=None)
 @given(requests)
-def test_both_readers_agree(document: dict[str, Any]) -> None:
-    """The same message, or none, whatever stands in a request; the fast one fails with JsonError only."""
-    line = json.dumps(document).encode()
-    with contextlib.suppress(JsonError):
-        read_request(line)
-    assert answer(read_request, line) == answer(request_from_json, line)
+def test_both_writers_agree(document: dict[str, Any]) -> None:
+    """The same message, or none, whatever stands in a request."""
+    assert agree(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize(
-    "line", [b"", b"{", b"[]", b"null", b"{}", b'{"resourceSpans": {}}', b'{"resourceSpans": [1]}']
-)
-def test_both_readers_agree_on_no_requests(line: bytes) -> None:
+@pytest.mark.parametrize("line", [b"[]", b"null", b"{}", b'{"resourceSpans": {}}', b'{"resourceSpans": [1]}'])
+def test_both_writers_agree_on_no_requests(line: bytes) -> None:
     """What is no request at all is refused by both, or an empty request to both."""
-    assert answer(read_request, line) == answer(request_from_json, line)
+    assert agree(line)
+
+
+@pytest.mark.parametrize("levels", [1, 4, 5, 40, 60, 200])
+def test_both_writers_agree_on_nested_values(levels: int) -> None:
+    """Arrays in one another are taken to the depth that protobuf takes, and no deeper."""
+    value: Any = {"intValue": 1}
+    for _ in range(levels):
+        value = array([value])
+    document = {"resourceSpans": [{"resource": {"attributes": [{"key": "k", "value": value}]}}]}
+    assert agree(json.dumps(document).encode())
+    assert (write_usual_form(document) is not None) == (levels <= 4)
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of attributes only short ones are kept, and only so many, whatever a sender writes."""
+    kept: dict[Any, bytes] = {}
+    monkeypatch.setattr(json_fast, "_remembered", kept)
+    monkeypatch.setattr(json_fast, "_MAX_REMEMBERED", 10)
+    values = [{"stringValue": str(number)} for number in range(25)]
+    values += [{"stringValue": "x" * 300}, {"intValue": "0" * 300 + "7"}]
+    found = [{"key": "k", "value": value} for value in values]
+    line = json.dumps({"resourceSpans": [{"resource": {"attributes": found}}]}).encode()
+    assert message(request_from_json(line)) == thorough(line)
+    assert len(kept) <= 10
+    assert all(len(content) < 300 for _, _, _, content in kept)
 
 
 @pytest.mark.skipif(not TRACES.is_file(), reason=f"the Collector's traces are not at {TRACES}")
-def test_both_readers_agree_on_what_a_collector_wrote() -> None:
-    """Every third request of the conformance traces reads the same."""
+def test_what_a_collector_wrote_is_of_the_usual_form() -> None:
+    """Every third request of the conformance traces reads the same, most of them without the thorough writer."""
     with gzip.open(TRACES) as lines:
-        for line in list(lines)[::3]:
-            assert answer(read_request, line) == answer(request_from_json, line)
+        some = list(lines)[::3]
+    assert all(map(agree, some))
+    assert sum(write_usual_form(json.loads(line)) is not None for line in some) > len(some) // 2
