@@ -44,7 +44,8 @@ class Decider:
         memory: DecisionMemory,
         counts: EngineCounts,
     ) -> None:
-        self._generation = start.generation
+        self._owner = start.owner
+        self._sequence = 0
         self._base_offset = max(start.handled_offset, start.offset)
         self._settings = settings
         self._policies = policies
@@ -93,15 +94,18 @@ class Decider:
         if not (self._ids or outputs or refused or dead_letters):
             return outputs, refused, []
         record = DecisionRecord(
-            generation=self._generation,
+            owner=self._owner,
+            sequence=self._sequence,
             base_offset=self._base_offset,
             next_offset=next_offset,
             stream_time_ms=stream_time_ms,
             verdicts=self._verdicts,
             ids=b"".join(self._ids),
             verdict_of=self._verdict_of,
-            state=self._state or None,
+            # As it is now: the policies go on changing it before the record is written.
+            state=dict(self._state) or None,
         )
+        self._sequence += 1
         records = list(record.split())
         for part in records:
             self._memory.close_segment(part)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policies.verdict import Verdict
-from sampler.engine.decision_record import ID_BYTES, DecisionRecord
+from sampler.engine.decision_record import ID_BYTES, DecisionRecord, Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +71,23 @@ class DecisionMemory:
         return keys
 
 
-def trustworthy(records: Iterable[DecisionRecord]) -> Sequence[DecisionRecord]:
-    """The records that may be believed, oldest first.
+def trustworthy(records: Iterable[DecisionRecord]) -> tuple[list[DecisionRecord], list[DecisionRecord]]:
+    """(records that may be believed, the others), each oldest first.
 
-    A worker that lost its partition without noticing may still write under its old generation after the new owner has
-    begun; what such a record says about offsets at or beyond the new owner's base is not believed.
+    A worker that lost its partition without noticing may still write after the new owner has begun; what an earlier
+    owner's record says about offsets beyond a later owner's base is not believed.
     """
-    ordered = sorted(records, key=lambda r: (r.generation, r.next_offset, r.part))
-    base_of: dict[int, int] = {}
+    ordered = sorted(records, key=lambda r: (r.owner, r.sequence, r.part))
+    base_of: dict[Owner, int] = {}
     for record in ordered:
-        base_of[record.generation] = min(base_of.get(record.generation, record.base_offset), record.base_offset)
-    generations = sorted(base_of, reverse=True)
-    limit_of: dict[int, int] = {}
-    limit: int | None = None
-    for generation in generations:
-        if limit is not None:
-            limit_of[generation] = limit
-        limit = base_of[generation] if limit is None else min(limit, base_of[generation])
-    return [r for r in ordered if r.generation not in limit_of or r.next_offset <= limit_of[r.generation]]
+        base_of.setdefault(record.owner, record.base_offset)
+    limit_of: dict[Owner, float] = {}
+    limit = math.inf
+    for owner in sorted(base_of, reverse=True):
+        limit_of[owner] = limit
+        limit = min(limit, base_of[owner])
+    believed: list[DecisionRecord] = []
+    others: list[DecisionRecord] = []
+    for record in ordered:
+        (believed if record.next_offset <= limit_of[record.owner] else others).append(record)
+    return believed, others

@@ -1,11 +1,12 @@
 """The record of what was decided at one settlement of one partition, as it lies in the decision table.
 
-Key: generation (u32), next offset (u64), part (u16), all big-endian.
+Key, big-endian: term (u32), group generation (i32), sequence (u64), part (u16). The term is one more than the highest
+in the table when the owner began, so it orders owners even when the group's generations begin anew; the sequence
+counts the records of one owner and gives every record a key of its own.
 Value, little-endian: version (u8 = 1), base offset (u64), next offset (u64), stream time in ms (i64), length of the
 head (u32), the head: JSON of {"verdicts": [...], "state": limiter state or null}, number of decisions (u32), the trace
-ids (16 bytes each), the verdict index of each (u16). `base` is the next offset that had been recovered when this
-generation began: records of an older generation that reach beyond it were written by a worker that had already lost
-the partition.
+ids (16 bytes each), the verdict index of each (u16). `base` is the next offset that had been recovered when the owner
+began: records of an earlier owner that reach beyond it were written by a worker that had already lost the partition.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from policies.randomness import RandomnessSource
 from policies.verdict import Verdict
@@ -26,7 +27,7 @@ MAX_DECISIONS = 20_000
 MAX_VERDICTS = 1_000
 """With 18 bytes a decision and some 100 a verdict a record stays below 512 KiB, under any broker's default limit."""
 
-_KEY = struct.Struct(">IQH")
+_KEY = struct.Struct(">IiQH")
 _HEAD = struct.Struct("<BQQqI")
 _COUNT = struct.Struct("<I")
 ID_BYTES = 16
@@ -36,6 +37,13 @@ class RecordError(ValueError):
     """The bytes are not a decision record of a version this program knows."""
 
 
+class Owner(NamedTuple):
+    """Who wrote a record; owners of a partition are ordered by it."""
+
+    term: int
+    generation: int
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """Decisions of one settlement: `ids` holds 16 bytes each, `verdict_of` the index into `verdicts` of each.
@@ -43,7 +51,8 @@ class DecisionRecord:
     Only parts as `split` makes them are encoded; before, a record may be of any size.
     """
 
-    generation: int
+    owner: Owner
+    sequence: int
     base_offset: int
     next_offset: int
     stream_time_ms: int
@@ -64,7 +73,7 @@ class DecisionRecord:
     @property
     def key(self) -> bytes:
         """The record's key in the table of its partition."""
-        return _KEY.pack(self.generation, self.next_offset, self.part)
+        return _KEY.pack(*self.owner, self.sequence, self.part)
 
     def encode(self) -> bytes:
         """The record's value."""
@@ -98,7 +107,8 @@ class DecisionRecord:
             verdict_of = array("H", [index_of[index] for index in self.verdict_of[start:stop]])
             verdicts = [self.verdicts[index] for index in index_of]
             ids = self.ids[start * ID_BYTES : stop * ID_BYTES]
-            yield replace(self, verdicts=verdicts, ids=ids, verdict_of=verdict_of, part=part)
+            state = self.state if part == 0 else None
+            yield replace(self, verdicts=verdicts, ids=ids, verdict_of=verdict_of, state=state, part=part)
             start = stop
             if start == len(self):
                 return
@@ -107,8 +117,8 @@ class DecisionRecord:
 def decode(key: bytes, value: bytes) -> DecisionRecord:
     """Read a record back; RecordError where it is damaged or of another version."""
     try:
-        generation, next_offset, part = _KEY.unpack(key)
-        version, base, next_again, stream_time_ms, head_size = _HEAD.unpack_from(value)
+        term, generation, sequence, part = _KEY.unpack(key)
+        version, base, next_offset, stream_time_ms, head_size = _HEAD.unpack_from(value)
         if version != VERSION:
             raise RecordError(f"decision record of version {version}, this program reads version {VERSION}")
         at = _HEAD.size
@@ -124,10 +134,13 @@ def decode(key: bytes, value: bytes) -> DecisionRecord:
         if isinstance(error, RecordError):
             raise
         raise RecordError(f"not a decision record: {error}") from error
-    if len(ids) != count * ID_BYTES or len(verdict_of) != count or next_again != next_offset:
+    if len(ids) != count * ID_BYTES or len(verdict_of) != count:
         raise RecordError(f"decision record cut short: {len(verdict_of)} of {count} decisions")
     verdicts = [_verdict_in(v) for v in head["verdicts"]]
-    return DecisionRecord(generation, base, next_offset, stream_time_ms, verdicts, ids, verdict_of, head["state"], part)
+    owner = Owner(term, generation)
+    return DecisionRecord(
+        owner, sequence, base, next_offset, stream_time_ms, verdicts, ids, verdict_of, head["state"], part
+    )
 
 
 def _verdict_out(verdict: Verdict) -> list[Any]:

@@ -11,6 +11,7 @@ from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.deadlines import Deadlines
 from sampler.engine.decider import Decider
 from sampler.engine.decision_memory import DecisionMemory
+from sampler.engine.decision_record import Owner
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import DeadLetter, EngineCounts, Settlement
 from sampler.engine.stream_time import StreamTime, tick_at_or_before
@@ -23,14 +24,14 @@ Record: TypeAlias = tuple[int, int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class PartitionStart:
-    """Where a partition's work begins: its generation, first offset, and what recovery found.
+    """Where a partition's work begins: who owns it, its first offset, and what recovery found.
 
     `handled_offset` is the next offset of the newest recovered decision record: spans below it whose trace has a
     decision were handled before.
     """
 
     partition: int
-    generation: int
+    owner: Owner
     offset: int
     handled_offset: int = 0
     state: dict[str, Any] | None = None
@@ -130,7 +131,7 @@ class PartitionEngine:
         if not outputs and not letters and not records and watermark == self._settled_watermark:
             return None
         self._settled_watermark = watermark
-        return Settlement(outputs, letters, records, watermark, self.next_offset)
+        return Settlement(outputs, letters, records, watermark)
 
     @property
     def watermark(self) -> int:

@@ -30,7 +30,6 @@ class EngineSettings:
     decision_wait_after_root_ms: int = 0
     maximum_trace_size_bytes: int = 0
     maximum_spans_per_trace: int = 0
-    max_traces: int = 0
     decision_ttl_ms: int = 600_000
     max_output_bytes: int = 900_000
     partitions: int = 1

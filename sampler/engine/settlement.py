@@ -31,7 +31,6 @@ class Settlement:
     dead_letters: Sequence[DeadLetter]
     records: Sequence[DecisionRecord]
     watermark: int
-    next_offset: int
 
 
 @dataclass(slots=True)

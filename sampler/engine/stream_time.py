@@ -20,9 +20,14 @@ class StreamTime:
     def observe(self, timestamp_ms: int, wall_ms: int) -> None:
         """A record with this timestamp was read. One from the future counts as written now; the skew is kept."""
         if timestamp_ms > wall_ms:
-            self.skew_ms = timestamp_ms - wall_ms
+            self.skew_ms = max(self.skew_ms, timestamp_ms - wall_ms)
             timestamp_ms = wall_ms
         self.now_ms = max(self.now_ms, timestamp_ms)
+
+    def take_skew_ms(self) -> int:
+        """How far ahead of the wall clock the furthest record since the last call was."""
+        skew_ms, self.skew_ms = self.skew_ms, 0
+        return skew_ms
 
 
 def tick_at_or_before(time_ms: int) -> int:

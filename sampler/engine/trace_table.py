@@ -16,6 +16,10 @@ NO_CHUNKS: list[ChunkRef] = []
 """The chunks of an entry whose payload was given up; nothing is ever added to it."""
 
 
+MOST_GONE = 10_000
+"""Entries decided behind an older, undecided one at which the arrivals are cleaned of them."""
+
+
 class TraceEntry:
     """One undecided trace: its summary, references to its chunks, and where and when it began."""
 
@@ -58,16 +62,8 @@ class TraceTable:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def append(self, trace_id: bytes, chunk: bytes, summary: Any, offset: int, timestamp_ms: int) -> TraceEntry:
-        """Add a chunk to its trace, which begins here if it is new. Offsets of new traces must not fall."""
-        entry = self._entries.get(trace_id)
-        if entry is None:
-            return self.begin(trace_id, chunk, summary, offset, timestamp_ms)
-        self.extend(entry, chunk, summary)
-        return entry
-
     def begin(self, trace_id: bytes, chunk: bytes, summary: Any, offset: int, timestamp_ms: int) -> TraceEntry:
-        """`append` for a trace that is known to be new."""
+        """Begin a new trace with its first chunk. Offsets of new traces must not fall."""
         entry = TraceEntry(trace_id, summary, offset, timestamp_ms)
         self._entries[trace_id] = entry
         self._arrivals.append(entry)
@@ -75,7 +71,7 @@ class TraceTable:
         return entry
 
     def extend(self, entry: TraceEntry, chunk: bytes, summary: Any) -> None:
-        """`append` for an entry at hand."""
+        """Add a chunk to its trace."""
         entry.summary.merge(summary)
         self._keep(entry, chunk, 0)
 
@@ -92,8 +88,11 @@ class TraceTable:
     def discard(self, entry: TraceEntry) -> None:
         """Remove a trace without reading its payload; KeyError where it is gone already."""
         del self._entries[entry.trace_id]
-        entry.gone = True
         self.forget_payload(entry)
+        # The entry itself stays in the arrivals, and at its deadline, until their head passes it.
+        entry.gone, entry.summary = True, None
+        if len(self._arrivals) > 2 * len(self._entries) + MOST_GONE:
+            self._arrivals = deque(self.by_age())
 
     def forget_payload(self, entry: TraceEntry) -> None:
         """Give up the payload of a trace, as of one that stays undecided for a moment but is too large to be kept."""

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from sampler.engine.decision_record import DecisionRecord
 from sampler.engine.settlement import Settlement
 
 
+class Recording(Protocol):
+    """A decision record on its way to the brokers: a future."""
+
+    def done(self) -> bool: ...
+
+
 @dataclass(slots=True, eq=False)
 class PendingSettlement:
-    """A settlement under way; `unacknowledged` outputs are still with the broker."""
+    """A settlement under way; `unacknowledged` outputs are still with the broker.
+
+    `recordings` are its records on their way into the decision table, None until they are sent there.
+    """
 
     records: Sequence[DecisionRecord]
     watermark: int
     unacknowledged: int
-    failed: bool = field(default=False)
+    failed: bool = False
+    recordings: Sequence[Recording] | None = None
 
 
 class Watermark:
@@ -38,17 +49,25 @@ class Watermark:
         self._pending.append(pending)
         return pending
 
-    def finish(self) -> Iterator[DecisionRecord]:
-        """Records whose turn has come, in order: each must be in the decision table before the next is asked for.
+    def finish(self, record: Callable[[DecisionRecord], Recording]) -> int:
+        """Take settlements as far as they go, in order, and return how many records were sent to the table by it.
 
-        The watermark passes a settlement when its records have been taken; one that waits holds back all behind it.
+        The outputs of a settlement are acknowledged before its records are sent with `record`, and those are with the
+        brokers before the watermark passes it. One that waits holds back all behind it.
         """
-        pending = self._pending
-        while pending and pending[0].unacknowledged == 0 and not pending[0].failed:
-            head = pending[0]
-            yield from head.records
-            pending.popleft()
-            self.offset = max(self.offset, head.watermark)
+        sent = 0
+        for settlement in self._pending:
+            if settlement.recordings is None:
+                if settlement.unacknowledged or settlement.failed:
+                    break
+                settlement.recordings = [record(each) for each in settlement.records]
+                sent += len(settlement.records)
+        while self._pending:
+            recordings = self._pending[0].recordings
+            if recordings is None or not all(each.done() for each in recordings):
+                break
+            self.offset = max(self.offset, self._pending.popleft().watermark)
+        return sent
 
     @property
     def failed(self) -> bool:

@@ -10,6 +10,7 @@ from policies.policy_set import Verdict
 from sampler.config import PolicyFile
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.decision_memory import DecisionMemory
+from sampler.engine.decision_record import Owner
 from sampler.engine.partition import PartitionEngine, PartitionStart
 from sampler.engine.settings import AnnotationSettings, EngineSettings
 from sampler.engine.settlement import EngineCounts
@@ -44,7 +45,7 @@ class Offline:
         policy_set = policies.policy_set
         self._counts = EngineCounts()
         self._engine = PartitionEngine(
-            PartitionStart(partition=0, generation=0, offset=0),
+            PartitionStart(partition=0, owner=Owner(0, 0), offset=0),
             offline_settings(policies),
             policy_set,
             self.scanner,

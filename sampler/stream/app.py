@@ -12,6 +12,7 @@ from faust.serializers.schemas import Schema
 
 from sampler.stream import decision_table, transport
 from sampler.stream.decision_table import DecisionTable
+from sampler.stream.fatal import die
 
 STREAM_BUFFER_BATCHES = 16
 """One event is a whole fetch of a partition: Faust's default of 4096 events would admit gigabytes."""
@@ -78,7 +79,11 @@ def create_app(settings: AppSettings, hooks: transport.TailHooks) -> tuple[faust
     )
     app.tail = hooks  # type: ignore[attr-defined]  # where the transport looks for it
     table = DecisionTable(
-        app, span_topic=settings.span_topic, changelog_topic=settings.decisions_topic, partitions=settings.partitions
+        app,
+        span_topic=settings.span_topic,
+        changelog_topic=settings.decisions_topic,
+        partitions=settings.partitions,
+        on_failure=die,
     )
     topic = app.topic(
         settings.span_topic, schema=BatchSchema(key_type=bytes, value_type=bytes), acks=False,

@@ -83,6 +83,7 @@ def assemble(
         limits=limits,
         committed=lambda partition: cast(TailConsumer, app.consumer).committed_offset(TP(topics.spans, partition)),
         rewind=source.rewind,
+        current_epoch=lambda: source.epoch,
         wall_ms=wall_ms,
     )
     node.attach(pipeline, Reporter(metrics, pipeline, source, outputs, store, policies.policy_set))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ import faust
 from faust.stores import STORES, rocksdb
 from faust.streams import _current_event
 from faust.types import TP
+from faust.types.tuples import FutureMessage
 
 from sampler.engine.decision_record import DecisionRecord, RecordError, decode
 
@@ -70,17 +72,39 @@ class _PartitionEvent:
         self.message = SimpleNamespace(topic=topic, partition=partition)
 
 
-class DecisionTable:
-    """Decision records by source partition."""
+class _Table(faust.Table[bytes, bytes]):
+    """A table that remembers its last changelog message, so that one can wait for it to reach the brokers."""
 
-    def __init__(self, app: faust.App, *, span_topic: str, changelog_topic: str, partitions: int) -> None:
+    last_sent: FutureMessage
+
+    def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
+        """Send a change to the changelog topic."""
+        self.last_sent = super().send_changelog(*args, **kwargs)
+        return self.last_sent
+
+
+class DecisionTable:
+    """Decision records by source partition. `on_failure` is called when one cannot be brought to the brokers."""
+
+    def __init__(
+        self,
+        app: faust.App,
+        *,
+        span_topic: str,
+        changelog_topic: str,
+        partitions: int,
+        on_failure: Callable[[str], None],
+    ) -> None:
         self._span_topic = span_topic
-        self.table: Any = app.Table(
-            TABLE_NAME,
+        self._on_failure = on_failure
+        self.table = _Table(
+            app,
+            name=TABLE_NAME,
             partitions=partitions,
             options=dict(STORE_OPTIONS),
             key_type=bytes,
             value_type=bytes,
+            beacon=app.tables.beacon,
             # The serializers have to be named: those of a topic default to JSON whatever its types are, and recovery
             # would then fail record by record.
             changelog_topic=app.topic(
@@ -89,11 +113,24 @@ class DecisionTable:
                 deleting=False,
             ),
         )  # fmt: skip
+        app.tables.add(cast(Any, self.table))
 
-    def put(self, partition: int, record: DecisionRecord) -> None:
-        """Write a record; Faust acknowledges it with the broker before the next commit."""
+    def put(self, partition: int, record: DecisionRecord) -> FutureMessage:
+        """Write a record; what is returned is done when the brokers have it.
+
+        Faust's own flush before a commit gives up after a tenth of a second without progress, and takes a failed
+        changelog message for a warning.
+        """
         with self._writing_to(partition):
             self.table[record.key] = record.encode()
+        sent = self.table.last_sent
+        sent.add_done_callback(self._check)
+        return sent
+
+    def _check(self, sent: asyncio.Future[Any]) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None:
+            self._on_failure(f"a decision record could not be written to the changelog: {error}")
 
     def forget(self, partition: int, keys: Sequence[bytes]) -> None:
         """Delete records, with tombstones in the changelog."""
@@ -104,7 +141,7 @@ class DecisionTable:
     def recovered(self, partition: int) -> list[DecisionRecord]:
         """Every readable record of a partition; damaged ones are named in the log and left out."""
         records = []
-        for key, value in self.table.data.records(partition):
+        for key, value in cast(DecisionStore, self.table.data).records(partition):
             try:
                 records.append(decode(key, value))
             except RecordError as error:

@@ -26,6 +26,7 @@ ASSIGNMENT_PART = "assignment"
 LEASE_PART = "lease"
 HOUSEKEEPING_S = 0.02
 REPORT_S = 1.0
+REFUSAL_PAUSE_S = 1.0
 
 
 class Node:
@@ -52,6 +53,7 @@ class Node:
         self._max_unacknowledged = max_unacknowledged
         self._clock = monotonic_s
         self._recovered = False
+        self._fetch_again_s = 0.0
         health.register(LOOP_PART, 30.0, monotonic_s())
         health.set_ready(TABLE_PART, False, "not recovered yet")
         health.set_ready(ASSIGNMENT_PART, False, "no assignment yet")
@@ -66,6 +68,7 @@ class Node:
         """Spans come only when the tables are recovered, the lease holds and the outputs keep up."""
         return (
             self._recovered
+            and self._clock() >= self._fetch_again_s
             and len(self._outputs) < self._max_unacknowledged
             and self._outputs.unacknowledged_bytes < MAX_UNACKNOWLEDGED_BYTES
             and self._lease.holds(self._clock())
@@ -75,9 +78,9 @@ class Node:
         """The offsets that may be committed."""
         return self.pipeline.watermarks()
 
-    def heartbeat_succeeded(self) -> None:
+    def heartbeat_succeeded(self, sent_s: float) -> None:
         """Renew the lease."""
-        self._lease.renew(self._clock())
+        self._lease.renew(sent_s)
 
     async def before_handover(self) -> None:
         """Wait for the broker to acknowledge what was sent, record it, and so move the watermarks."""
@@ -95,11 +98,9 @@ class Node:
         """Process one batch from the stream."""
         now_s = self._clock()
         self._health.beat(LOOP_PART, now_s)
-        if not self._lease.holds(now_s):
-            self._lose_lease()
-            return
-        self.pipeline.process(batch)
-        self._outputs.poll()
+        if self._holds_lease(now_s):
+            self.pipeline.process(batch)
+            self._outputs.poll()
 
     def partitions_revoked(self) -> None:
         """The group is being rebalanced: nothing here may be decided any more."""
@@ -126,15 +127,26 @@ class Node:
             now_s = self._clock()
             self._health.beat(LOOP_PART, now_s)
             self._outputs.poll()
-            self.pipeline.finish_acknowledged()
+            if self._holds_lease(now_s):
+                self._finish(now_s)
             if now_s - reported_s >= REPORT_S:
                 reported_s = now_s
                 self.reporter.report()
                 self._health.set_ready(LEASE_PART, self._lease.holds(now_s), "no answer from the group coordinator")
             await asyncio.sleep(HOUSEKEEPING_S)
 
-    def _lose_lease(self) -> None:
-        if self.pipeline.watermarks():
+    def _finish(self, now_s: float) -> None:
+        """Finish what was acknowledged; after a refusal nothing is fetched for a moment, so that it does not spin."""
+        refusals = self.pipeline.refusals
+        self.pipeline.finish_acknowledged()
+        if self.pipeline.refusals != refusals:
+            self._fetch_again_s = now_s + REFUSAL_PAUSE_S
+
+    def _holds_lease(self, now_s: float) -> bool:
+        """Whether deciding is safe. When the lease has ended, what was gathered is dropped and read again later."""
+        holds = self._lease.holds(now_s)
+        if not holds and self.pipeline.watermarks():
             logger.error("no heartbeat was answered for half the session timeout: dropping what was gathered")
             self._outputs.purge()
             self.pipeline.start_over()
+        return holds

@@ -70,7 +70,7 @@ class Outputs:
                     logger.error("%s: an output was refused: %s", message.topic(), error.str())
                 pending.failed = True
 
-        produce, topic, partitions = self._producer.produce, self._sampled_topic, self._sampled_partitions
+        produce, topic, partitions = self._produce, self._sampled_topic, self._sampled_partitions
         for trace_id, payload in settlement.outputs:
             self.unacknowledged_bytes += len(payload)
             self.bytes += len(payload)
@@ -82,18 +82,23 @@ class Outputs:
             self.unacknowledged_bytes += len(letter.value)
             produce(self._dead_letter_topic, letter.value, on_delivery=delivered, headers=headers)
 
+    def _produce(self, *args: Any, **kwargs: Any) -> None:
+        """Produce, waiting for room where the local queue is full: one long replay can settle more than it holds."""
+        while True:
+            try:
+                self._producer.produce(*args, **kwargs)
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
+
     def poll(self) -> None:
         """Let acknowledgements that have come take effect."""
         self._producer.poll(0)
 
-    def flush(self, timeout_s: float) -> int:
-        """Wait for acknowledgements, and return how many records are still under way."""
-        return int(self._producer.flush(timeout_s))
-
     def purge(self) -> None:
-        """Throw away what has not been acknowledged; its settlements count as failed."""
+        """Throw away what has not been acknowledged; its settlements fail with the next polls."""
         self._producer.purge()
-        self._producer.flush(1)
 
     def _headers(
         self, partition: int, offset: int | None, reason: str, error: str

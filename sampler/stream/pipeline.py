@@ -7,16 +7,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from policies.policy_set import PolicySet
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.decision_memory import DecisionMemory, trustworthy
-from sampler.engine.decision_record import DecisionRecord
+from sampler.engine.decision_record import DecisionRecord, Owner
 from sampler.engine.partition import PartitionEngine, PartitionStart
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts, Settlement
-from sampler.engine.watermark import PendingSettlement, Watermark
+from sampler.engine.watermark import PendingSettlement, Recording, Watermark
 from sampler.otlp import Scanner, compile_plan
 from sampler.stream.batch import SpanBatch
 
@@ -37,7 +38,7 @@ class OutputSink(Protocol):
 class RecordSink(Protocol):
     """Where decisions are recorded."""
 
-    def put(self, partition: int, record: DecisionRecord) -> None: ...
+    def put(self, partition: int, record: DecisionRecord) -> Recording: ...
     def forget(self, partition: int, keys: list[bytes]) -> None: ...
     def recovered(self, partition: int) -> list[DecisionRecord]: ...
 
@@ -47,7 +48,13 @@ class _Work:
     engine: PartitionEngine
     watermark: Watermark
     epoch: int
-    generation: int
+
+
+class _Wanted(NamedTuple):
+    """A partition that is to be read again: by a run of at least this epoch, from this offset."""
+
+    epoch: int
+    offset: int
 
 
 @dataclass(slots=True)
@@ -77,6 +84,7 @@ class Pipeline:
         limits: PipelineLimits,
         committed: Callable[[int], int],
         rewind: Callable[[int, int], None],
+        current_epoch: Callable[[], int],
         wall_ms: Callable[[], int],
     ) -> None:
         self._counts = EngineCounts()
@@ -90,10 +98,12 @@ class Pipeline:
         self._limits = limits
         self._committed = committed
         self._rewind = rewind
+        self._current_epoch = current_epoch
         self._wall_ms = wall_ms
         self._works: dict[int, _Work] = {}
-        self._oldest_epoch: dict[int, int] = {}
-        self._revoked_generations: set[int] = set()
+        self._wanted: dict[int, _Wanted] = {}
+        self._epoch_floor = 0
+        self.refusals = 0
 
     def process(self, batch: SpanBatch) -> None:
         """Take one batch as far as it goes now."""
@@ -115,12 +125,7 @@ class Pipeline:
         for partition, work in list(self._works.items()):
             if work.watermark.failed:
                 self._start_over(partition, work)
-                continue
-            recorded = False
-            for record in work.watermark.finish():
-                self._table.put(partition, record)
-                recorded = True
-            if recorded:
+            elif work.watermark.finish(partial(self._table.put, partition)):
                 expired = work.engine.expire_decisions(self._committed(partition))
                 if expired:
                     self._table.forget(partition, expired)
@@ -147,20 +152,28 @@ class Pipeline:
         return sum(len(work.watermark) for work in self._works.values())
 
     def drop_all(self) -> None:
-        """Give up every partition; what was fetched for them under their group generations is refused from now on."""
+        """Give up every partition; what was fetched for them until now is refused if it still comes."""
         for work in self._works.values():
-            self._revoked_generations.add(work.generation)
             work.engine.close()
         self._works.clear()
+        self._wanted.clear()
+        self._epoch_floor = self._current_epoch() + 1
 
     def _work_of(self, batch: SpanBatch) -> _Work | None:
+        """The work a batch goes to, or None where it is stale or something before it is missing."""
         partition = batch.partition
-        if batch.generation in self._revoked_generations or batch.epoch < self._oldest_epoch.get(partition, 0):
+        if batch.epoch < self._epoch_floor:
             return None
+        wanted = self._wanted.get(partition)
+        if wanted is not None:
+            if batch.epoch < wanted.epoch:
+                return None
+            if batch.epoch_offset != wanted.offset:
+                # The source went back to somewhere else meanwhile: only a run from where it was asked to is complete.
+                self._read_again(partition, batch.epoch, wanted.offset)
+                return None
+            del self._wanted[partition]
         work = self._works.get(partition)
-        if work is not None and work.generation != batch.generation:
-            work.engine.close()
-            work = None
         if work is None:
             work = self._works[partition] = self._begin(batch)
         if work.engine.next_offset != batch.start_offset:
@@ -171,26 +184,33 @@ class Pipeline:
         return work
 
     def _read_again(self, partition: int, epoch: int, offset: int) -> None:
-        self._oldest_epoch[partition] = epoch + 1
+        """Go back to `offset`, and take nothing of this partition from runs up to `epoch`."""
+        before = self._wanted.get(partition)
+        self._wanted[partition] = _Wanted(max(epoch + 1, before.epoch if before else 0), offset)
         self._rewind(partition, offset)
 
     def _begin(self, batch: SpanBatch) -> _Work:
-        memory = DecisionMemory()
+        partition, offset, memory = batch.partition, batch.epoch_offset, DecisionMemory()
+        recovered = self._table.recovered(partition)
+        believed, others = trustworthy(recovered)
         handled, state = 0, None
-        for record in trustworthy(self._table.recovered(batch.partition)):
+        for record in believed:
             memory.restore(record)
             handled = max(handled, record.next_offset)
             state = dict(record.state) if record.state is not None else state
-        offset = batch.epoch_offset
-        start = PartitionStart(batch.partition, batch.generation, offset, handled, state)
+        if others:
+            logger.warning("partition %d: %d records of owners that had lost it are deleted", partition, len(others))
+            self._table.forget(partition, [record.key for record in others])
+        owner = Owner(1 + max((record.owner.term for record in recovered), default=0), batch.generation)
         logger.info(
-            "partition %d from offset %d, %d remembered decisions, handled below %d",
-            batch.partition, offset, len(memory), handled,
+            "partition %d from offset %d, %d remembered decisions, handled below %d, term %d",
+            partition, offset, len(memory), handled, owner.term,
         )  # fmt: skip
+        start = PartitionStart(partition, owner, offset, handled, state)
         engine = PartitionEngine(
             start, self._settings, self._policies, self._scanner, self._plan, self._store, memory, self._counts
         )
-        return _Work(engine, Watermark(offset), batch.epoch, batch.generation)
+        return _Work(engine, Watermark(offset), batch.epoch)
 
     def _hand_out(self, work: _Work) -> None:
         settlement = work.engine.settle()
@@ -227,6 +247,7 @@ class Pipeline:
             self._start_over(partition, work)
 
     def _start_over(self, partition: int, work: _Work) -> None:
+        self.refusals += 1
         logger.error("partition %d: reading again from offset %d", partition, work.watermark.offset)
         work.engine.close()
         del self._works[partition]

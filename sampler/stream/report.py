@@ -91,7 +91,7 @@ class Reporter:
         metrics.watermark_lag_seconds.set(max((engine.watermark_lag_ms for engine in engines), default=0) / 1000)
         metrics.consumer_lag_records.set(sum(self._source.lag().values()))
         metrics.partitions_assigned.set(len(engines))
-        metrics.clock_skew_seconds.set(max((engine.time.skew_ms for engine in engines), default=0) / 1000)
+        metrics.clock_skew_seconds.set(max((engine.time.take_skew_ms() for engine in engines), default=0) / 1000)
 
     def _catch_up(self, counter: PrometheusCounter, name: str, total: int) -> None:
         counter.inc(total - self._seen[name])

@@ -102,10 +102,6 @@ class SpanSource:
         self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in starts.items()])
         logger.info("fetching %d partitions of %s, generation %d", len(starts), self._topic, generation)
 
-    def unassign(self) -> None:
-        """Fetch nothing."""
-        self.assign({}, self._generation)
-
     def rewind(self, partition: int, offset: int) -> None:
         """Read a partition again from `offset`, with the next fetch; callable from any thread."""
         self._rewinds[partition] = offset
@@ -126,7 +122,8 @@ class SpanSource:
         for partition, position in self._positions.items():
             if partition not in by_partition and partition not in self._paused:
                 idle_ms = self._idle_ms(position, now_s)
-                if idle_ms is not None and now_s - position.emitted_s >= TICK_MS / 1000:
+                # The first batch of a run comes also without records: the partition is taken up, its offset committed.
+                if position.emitted_s == 0.0 or (idle_ms is not None and now_s - position.emitted_s >= TICK_MS / 1000):
                     position.emitted_s = now_s
                     at = position.next_offset
                     batches.append(
@@ -190,17 +187,19 @@ class SpanSource:
                 "%s[%d]: offsets %d to %d are gone (retention, deletion or an aborted transaction)",
                 self._topic, partition, start, records[0][0] - 1,
             )  # fmt: skip
-        last_offset, last_ms, _ = records[-1]
+        last_offset = records[-1][0]
         position.next_offset = last_offset + 1
-        position.last_ms = last_ms
+        newest_ms = max([timestamp_ms for _, timestamp_ms, _ in records])
+        position.last_ms = max(position.last_ms, newest_ms)
         position.last_s = position.emitted_s = now_s
         return SpanBatch(partition, position.epoch, self._generation, position.start, start, last_offset + 1, records)
 
     def _idle_ms(self, position: _Position, now_s: float) -> int | None:
-        at_end = position.high in {position.next_offset, position.end_offset}
+        """Stream time of a partition that had nothing more to read when its broker was last heard of."""
+        at_end = position.high == max(position.next_offset, position.end_offset)
         if position.last_ms < 0 or not at_end or now_s - position.high_known_s > FRESH_S:
             return None
-        return position.last_ms + int((now_s - position.last_s) * 1000)
+        return position.last_ms + max(0, int((position.high_known_s - position.last_s) * 1000))
 
     def _hold_back(self, active: set[int]) -> None:
         # Pausing keeps the position; assigning anew would deliver from the old one again.
@@ -243,13 +242,14 @@ class SpanSource:
             for broker in statistics["brokers"].values()
             if broker["state"] == "UP" and broker["rxidle"] >= 0
         }
-        now_s = self._clock()
+        # Of the same monotonic clock as ours: the statistics may have waited in the queue for long.
+        made_s = statistics["ts"] / 1e6
         for number, partition in topic["partitions"].items():
             position = self._positions.get(int(number))
             heard_s = idle_s.get(partition["broker"])
             if position is not None and heard_s is not None and partition["hi_offset"] >= 0:
                 position.high = partition["hi_offset"]
-                position.high_known_s = now_s - heard_s
+                position.high_known_s = made_s - heard_s
 
     def _on_event(self, message: Message, error: KafkaError) -> None:
         partition, offset = message.partition(), message.offset()

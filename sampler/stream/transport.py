@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from sampler.clock import monotonic_s
 from sampler.stream.batch import SpanBatch
 from sampler.stream.span_source import SpanSource
 
@@ -45,8 +46,8 @@ class TailHooks(Protocol):
         """Partitions are about to be given up: finish what can be finished."""
         ...
 
-    def heartbeat_succeeded(self) -> None:
-        """The group coordinator has answered a heartbeat."""
+    def heartbeat_succeeded(self, sent_s: float) -> None:
+        """The group coordinator has answered a heartbeat that was sent at this monotonic time."""
         ...
 
 
@@ -59,6 +60,7 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka's thread, which asks the span source for the partitions of the span topic."""
 
     _assigned_version = 0
+    _assigned_generation = 0
     _followed_version = 0
 
     @property
@@ -73,9 +75,11 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):
         do_heartbeat = coordinator._do_heartbeat
 
         async def heartbeat() -> Any:
+            # The coordinator counts from when it gets the request; its answer may be read much later.
+            sent_s = monotonic_s()
             succeeded = await do_heartbeat()
             if succeeded:
-                self.hooks.heartbeat_succeeded()
+                self.hooks.heartbeat_succeeded(sent_s)
             return succeeded
 
         coordinator._do_heartbeat = heartbeat
@@ -92,8 +96,8 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         for tp in self._span_partitions(assigned):
             consumer.pause(TopicPartition(tp.topic, tp.partition))
+        self._assigned_generation = generation_id
         self._assigned_version += 1
-        self.hooks.heartbeat_succeeded()
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _fetch_records(
@@ -132,10 +136,9 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):
         return dict(await super()._fetch_records(consumer, others, wait_s, max_records))
 
     async def _follow_assignment(self, consumer: Any) -> None:
-        version = self._assigned_version
+        version, generation = self._assigned_version, self._assigned_generation
         if self._followed_version == version:
             return
-        generation = consumer._coordinator.generation
         committed: dict[int, int | None] = {}
         for tp in self._span_partitions(self.assignment()):
             committed[tp.partition] = await consumer.committed(TopicPartition(tp.topic, tp.partition))
@@ -173,10 +176,11 @@ class TailConsumer(driver.Consumer):
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, SpanBatch):
             return super()._to_message(tp, record)
-        # Faust drops what lies below its read offset: a batch counts as its last record, an empty one as the next.
-        offset = record.next_offset - 1 if record.records else record.next_offset
+        # Faust drops what lies below its read offset, and with it whatever is read again on purpose. That batches
+        # follow each other without a gap is checked where they are processed.
+        self._read_offset[tp] = None
         return ConsumerMessage(
-            tp.topic, tp.partition, offset, 0.0, 0, [], None, cast(Any, record), None, 0, 0, tp,
+            tp.topic, tp.partition, record.start_offset, 0.0, 0, [], None, cast(Any, record), None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -199,7 +203,7 @@ class TailConsumer(driver.Consumer):
         }
 
     def committed_offset(self, tp: TP) -> int:
-        """The watermark that the broker is known to have, 0 where there is none."""
+        """The watermark that was committed last, 0 where there is none."""
         return self._committed_offset[tp] or 0
 
 

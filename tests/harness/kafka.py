@@ -14,6 +14,8 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package does not mark two of them as its own
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
 )
@@ -131,6 +133,13 @@ class KafkaCluster:
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         entries = self.admin_client.describe_configs([resource])[resource].result(ADMIN_S)
         return {name: str(entry.value) for name, entry in entries.items()}
+
+    def alter_topic(self, topic: str, settings: Mapping[str, str]) -> None:
+        """Change settings of a topic."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        for name, value in settings.items():
+            resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
+        self.admin_client.incremental_alter_configs([resource])[resource].result(ADMIN_S)
 
     def kill_broker(self, index: int) -> None:
         """`kill -9` of broker `index` (from 0); its data stays."""

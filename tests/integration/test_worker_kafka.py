@@ -95,20 +95,61 @@ def test_spans_that_come_after_the_decision_follow_it(
         assert tier.metric(0, "tailsampler_late_spans_total", '{decision="dropped"}') > 5
 
 
-def test_kill_9_loses_and_splits_nothing(tier: Tier) -> None:
-    """A worker that is killed in the middle and started again finishes what it had begun."""
-    traces = plan_traces(1500, seed=3)
+@pytest.mark.parametrize("same_disk", [True, False])
+def test_kill_9_loses_and_splits_nothing(tier: Tier, same_disk: bool) -> None:
+    """A worker that is killed in the middle and started again, on its disk or on an empty one, finishes what was begun.
+
+    Spans of traces that were decided before the kill come after it, and follow. What leaves twice is at most what was
+    not yet acknowledged: about a tick of each partition.
+    """
+    traces = plan_traces(1500, seed=3, late_after_s=6.0)
 
     def kill() -> None:
-        tier.workers[0].signal(signal.SIGKILL)
-        tier.start_worker(wait=False)
+        tier.workers[0].kill()
+        if same_disk:
+            tier.workers[0].start()
+        else:
+            tier.start_worker(wait=False)
 
     with tier:
         tier.start_worker()
         events = [(5.0, kill)]
         publish(tier.kafka.bootstrap, tier.topics["spans"], tier.partitions, traces, TRACES_PER_S, during=events)
         tier.wait_decided()
-        check(tier, traces, most_duplicates=300)
+        check(tier, traces, most_duplicates=40)
+
+
+def test_outputs_refused_for_a_while_are_written_when_they_are_accepted(tier: Tier) -> None:
+    """While the sampled topic takes nothing, nothing is committed; when it does, all is there without another span."""
+    traces = plan_traces(600, seed=6)
+    with tier:
+        tier.kafka.alter_topic(tier.topics["sampled"], {"max.message.bytes": "60"})
+        tier.start_worker()
+        publish(tier.kafka.bootstrap, tier.topics["spans"], tier.partitions, traces, TRACES_PER_S)
+        tier.workers[0].wait_for_log("an output was refused")
+        assert tier.kafka.read_all(tier.topics["sampled"]) == []
+        tier.kafka.alter_topic(tier.topics["sampled"], {"max.message.bytes": "1048588"})
+        tier.wait_decided()
+        check(tier, traces, most_duplicates=len(traces))
+
+
+def test_a_worker_that_was_stopped_for_longer_than_its_session_contradicts_nobody(tier: Tier) -> None:
+    """SIGSTOP, another worker takes over, SIGCONT: the first one drops what it held instead of deciding it."""
+    traces = plan_traces(2500, seed=8)
+
+    def stop() -> None:
+        tier.workers[0].signal(signal.SIGSTOP)
+
+    def go_on() -> None:
+        tier.workers[0].signal(signal.SIGCONT)
+
+    with tier:
+        tier.start_worker()
+        tier.start_worker()
+        events = [(4.0, stop), (13.0, go_on)]
+        publish(tier.kafka.bootstrap, tier.topics["spans"], tier.partitions, traces, TRACES_PER_S, during=events)
+        tier.wait_decided()
+        check(tier, traces, most_duplicates=100)
 
 
 def test_a_rebalance_in_the_middle_loses_and_splits_nothing(tier: Tier) -> None:
@@ -126,7 +167,7 @@ def test_a_rebalance_in_the_middle_loses_and_splits_nothing(tier: Tier) -> None:
         events = [(3.0, join), (9.0, leave)]
         publish(tier.kafka.bootstrap, tier.topics["spans"], tier.partitions, traces, TRACES_PER_S, during=events)
         tier.wait_decided()
-        check(tier, traces, most_duplicates=300)
+        check(tier, traces, most_duplicates=0)
         assert tier.workers[0].wait(20) == 0
 
 

@@ -58,38 +58,58 @@ def test_stream_time_never_goes_back_and_never_ahead_of_the_wall_clock(readings:
 
 
 def settlement(watermark: int, outputs: int, records: Any = ()) -> Settlement:
-    return Settlement([(b"t", b"p")] * outputs, [], records, watermark, watermark)
+    return Settlement([(b"t", b"p")] * outputs, [], records, watermark)
+
+
+class Table:
+    """Takes records; they are recorded when told so."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.recorded = False
+
+    def __call__(self, record: Any) -> Table:
+        self.sent.append(record)
+        return self
+
+    def done(self) -> bool:
+        return self.recorded
 
 
 def test_the_watermark_passes_a_settlement_only_when_all_before_it_are_acknowledged() -> None:
     """An acknowledged settlement waits for an unacknowledged one in front of it."""
-    watermark = Watermark(10)
+    watermark, table = Watermark(10), Table()
+    table.recorded = True
     first = watermark.begin(settlement(20, 2, ["a"]))
     second = watermark.begin(settlement(30, 1, ["b"]))
     second.unacknowledged = 0
-    assert list(watermark.finish()) == []
+    assert watermark.finish(table) == 0
     assert watermark.offset == 10
     first.unacknowledged = 0
-    assert list(watermark.finish()) == ["a", "b"]
+    assert watermark.finish(table) == 2
+    assert table.sent == ["a", "b"]
     assert watermark.offset == 30
 
 
-def test_the_watermark_waits_while_a_record_is_being_written() -> None:
-    """Decisions are recorded before the watermark passes their spans."""
-    watermark = Watermark(10)
+def test_the_watermark_waits_until_the_brokers_have_the_decisions() -> None:
+    """Decisions are recorded before the watermark passes their spans; they are sent once."""
+    watermark, table = Watermark(10), Table()
     watermark.begin(settlement(20, 0, ["a"]))
-    finishing = watermark.finish()
-    assert next(finishing) == "a"
+    assert watermark.finish(table) == 1
+    assert watermark.finish(table) == 0
     assert watermark.offset == 10
-    assert list(finishing) == []
+    table.recorded = True
+    watermark.finish(table)
     assert watermark.offset == 20
+    assert table.sent == ["a"]
 
 
 def test_a_refused_output_holds_the_watermark_and_shows() -> None:
-    """Nothing behind a failure is committed."""
-    watermark = Watermark(10)
-    failed = watermark.begin(settlement(20, 1))
+    """Nothing behind a failure is recorded or committed."""
+    watermark, table = Watermark(10), Table()
+    failed = watermark.begin(settlement(20, 1, ["a"]))
+    watermark.begin(settlement(30, 0, ["b"]))
     failed.unacknowledged, failed.failed = 0, True
-    assert list(watermark.finish()) == []
+    assert watermark.finish(table) == 0
     assert watermark.offset == 10
     assert watermark.failed

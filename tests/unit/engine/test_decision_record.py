@@ -9,7 +9,7 @@ import pytest
 from policies.randomness import RandomnessSource
 from policies.verdict import Verdict
 from sampler.engine.decision_memory import DecisionMemory, trustworthy
-from sampler.engine.decision_record import MAX_DECISIONS, DecisionRecord, RecordError, decode
+from sampler.engine.decision_record import MAX_DECISIONS, DecisionRecord, Owner, RecordError, decode
 
 KEPT = Verdict("sampled", 1 << 55, "base", RandomnessSource.HASH)
 DROPPED = Verdict("dropped", ((0, 5), (9, 1 << 56)), "health", RandomnessSource.RV, "policy")
@@ -19,15 +19,17 @@ def ident(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def record(generation: int, base: int, following: int, *numbers: int, at_ms: int = 0) -> DecisionRecord:
+def record(term: int, base: int, following: int, *numbers: int, at_ms: int = 0, sequence: int = 0) -> DecisionRecord:
     ids = b"".join(map(ident, numbers))
-    return DecisionRecord(generation, base, following, at_ms, [KEPT], ids, array("H", [0] * len(numbers)))
+    owner = Owner(term, 5)
+    return DecisionRecord(owner, sequence, base, following, at_ms, [KEPT], ids, array("H", [0] * len(numbers)))
 
 
 def test_a_record_is_read_back_as_it_was_written() -> None:
     """Verdicts with sets of one and of several intervals, state and offsets survive."""
     written = DecisionRecord(
-        7,
+        Owner(7, 3),
+        9,
         100,
         250,
         1_790_000_000_123,
@@ -38,15 +40,15 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
     )
     read = decode(written.key, written.encode())
     assert list(read) == [(ident(1), DROPPED), (ident(2), KEPT), (ident(3), DROPPED)]
-    assert (read.generation, read.base_offset, read.next_offset, read.stream_time_ms, read.state) == (
-        7, 100, 250, 1_790_000_000_123, {"a": 1},
+    assert (read.owner, read.sequence, read.base_offset, read.next_offset, read.stream_time_ms, read.state) == (
+        (7, 3), 9, 100, 250, 1_790_000_000_123, {"a": 1},
     )  # fmt: skip
 
 
 def test_the_bytes_of_version_1_stay_as_they_are() -> None:
     """A table written by an earlier program must be readable: these bytes are the format."""
     written = record(1, 2, 3, 4, at_ms=5)
-    assert written.key.hex() == "0000000100000000000000030000"
+    assert written.key.hex() == "000000010000000500000000000000000000"
     assert written.encode().hex() == (
         "0102000000000000000300000000000000050000000000000050000000"
         + b'{"verdicts":[["sampled",36028797018963968,"base","HASH","policy"]],"state":null}'.hex()
@@ -82,31 +84,32 @@ def test_a_record_of_very_many_verdicts_is_split_too() -> None:
     """Each part carries the verdicts it needs and no others."""
     verdicts = [Verdict("sampled", number, "limited", RandomnessSource.HASH) for number in range(2500)]
     ids = b"".join(map(ident, range(2500)))
-    whole = DecisionRecord(1, 0, 9, 0, verdicts, ids, array("L", range(2500)))
+    whole = DecisionRecord(Owner(1, 1), 0, 0, 9, 0, verdicts, ids, array("L", range(2500)), {"l": 1})
     parts = list(whole.split())
     assert [len(part.verdicts) for part in parts] == [1000, 1000, 500]
+    assert [part.state for part in parts] == [{"l": 1}, None, None]
     assert [pair for part in parts for pair in decode(part.key, part.encode())] == list(whole)
 
 
 def test_records_of_a_worker_that_had_lost_the_partition_are_not_believed() -> None:
     """What an old generation wrote beyond the point where the new one began is left out."""
     before = record(3, 0, 100, 1)
-    zombie = record(3, 0, 180, 2)
+    zombie = record(3, 0, 180, 2, sequence=1)
     owner = record(4, 100, 150, 3)
-    assert trustworthy([zombie, owner, before]) == [before, owner]
+    assert trustworthy([zombie, owner, before]) == ([before, owner], [zombie])
 
 
 def test_generations_that_follow_each_other_are_all_believed() -> None:
     """An orderly handover loses no record."""
-    records = [record(1, 0, 10, 1), record(1, 0, 20, 2), record(2, 20, 30, 3), record(4, 30, 40, 4)]
-    assert trustworthy(reversed(records)) == records
+    records = [record(1, 0, 10, 1), record(1, 0, 20, 2, sequence=1), record(2, 20, 30, 3), record(4, 30, 40, 4)]
+    assert trustworthy(reversed(records)) == (records, [])
 
 
 def test_the_first_decision_on_a_trace_stands() -> None:
     """A second record cannot turn a remembered decision."""
     memory = DecisionMemory()
     memory.restore(record(1, 0, 10, 1))
-    second = DecisionRecord(1, 0, 20, 0, [DROPPED], ident(1), array("H", [0]))
+    second = DecisionRecord(Owner(1, 1), 1, 0, 20, 0, [DROPPED], ident(1), array("H", [0]))
     memory.restore(second)
     assert memory.get(ident(1)) == KEPT
     assert memory.get(ident(2)) is None
@@ -116,7 +119,7 @@ def test_decisions_expire_by_age_but_never_before_the_watermark_has_passed_them(
     """A replay may still need what is old in stream time."""
     memory = DecisionMemory()
     memory.restore(record(1, 0, 10, 1, at_ms=1000))
-    memory.restore(record(1, 0, 20, 2, at_ms=2000))
+    memory.restore(record(1, 0, 20, 2, at_ms=2000, sequence=1))
     assert memory.expire(1500, committed_offset=5) == []
     assert memory.expire(1500, committed_offset=10) == [record(1, 0, 10).key]
     assert memory.get(ident(1)) is None

@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from policies.policy_set import build_policy_set
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.decision_memory import DecisionMemory
-from sampler.engine.decision_record import DecisionRecord
+from sampler.engine.decision_record import DecisionRecord, Owner
 from sampler.engine.partition import PartitionEngine, PartitionStart
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts, Settlement
@@ -27,7 +27,7 @@ ERRORS = {"name": "errors", "type": "status_code", "status_code": {"status_codes
 ALWAYS = {"name": "all", "type": "always_sample"}
 HASH_HALF = {"name": "half", "type": "probabilistic", "probabilistic": {"sampling_percentage": 50}}
 SETTINGS = EngineSettings(decision_wait_ms=2000)
-FROM_ZERO = PartitionStart(0, 1, 0)
+FROM_ZERO = PartitionStart(0, Owner(1, 1), 0)
 
 
 def ident(number: int) -> bytes:
@@ -195,7 +195,7 @@ def test_a_replay_skips_what_was_handled_and_finishes_what_was_not() -> None:
     before = lab()
     before.append(*records)
     assert before.decisions == {1: "sampled"}
-    after = lab(start=PartitionStart(0, 2, 0, handled_offset=4), recovered=before.records)
+    after = lab(start=PartitionStart(0, Owner(2, 2), 0, handled_offset=4), recovered=before.records)
     after.append(*records, (4, 3300, span(1, 3)))
     after.advance(9000)
     assert after.decisions == {2: "sampled", 3: "sampled"}

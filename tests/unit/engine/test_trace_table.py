@@ -29,6 +29,15 @@ def ident(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
+def append(table: TraceTable, trace_id: bytes, chunk: bytes, summary: Counted, offset: int, timestamp_ms: int) -> None:
+    """Add a chunk to its trace, which begins here if it is new."""
+    entry = table.get(trace_id)
+    if entry is None:
+        table.begin(trace_id, chunk, summary, offset, timestamp_ms)
+    else:
+        table.extend(entry, chunk, summary)
+
+
 def at(table: TraceTable, number: int) -> TraceEntry:
     """The entry of an undecided trace."""
     entry = table.get(ident(number))
@@ -53,7 +62,7 @@ def test_a_trace_comes_back_whole_and_in_order_of_arrival(store: ChunkStore) -> 
     table = TraceTable(store)
     for step in range(30):
         for trace in range(5):
-            table.append(ident(trace), b"%d-%d;" % (trace, step) * 20, Counted(), step, step)
+            append(table, ident(trace), b"%d-%d;" % (trace, step) * 20, Counted(), step, step)
         store.flush()
     assert len(table) == 5
     assert table.span_count == 150
@@ -66,7 +75,7 @@ def test_a_trace_comes_back_whole_and_in_order_of_arrival(store: ChunkStore) -> 
 def test_chunks_of_the_batch_under_way_can_be_read(store: ChunkStore) -> None:
     """A trace decided in the middle of a batch is read before the batch is written."""
     table = TraceTable(store)
-    table.append(ident(1), b"early", Counted(), 0, 0)
+    append(table, ident(1), b"early", Counted(), 0, 0)
     assert table.take(at(table, 1)) == [b"early"]
 
 
@@ -74,7 +83,7 @@ def test_a_discarded_trace_is_gone_and_gives_its_space_back(store: ChunkStore) -
     """Discarding reads nothing and leaves no bytes behind."""
     table = TraceTable(store)
     for number in range(50):
-        table.append(ident(number), b"x" * 500, Counted(), number, number)
+        append(table, ident(number), b"x" * 500, Counted(), number, number)
         store.flush()
     gone = at(table, 3)
     for number in range(50):
@@ -89,7 +98,7 @@ def test_the_oldest_undecided_trace_is_known_whatever_was_decided_before(store: 
     """The head of the arrivals skips traces that were decided early."""
     table = TraceTable(store)
     for number in range(4):
-        table.append(ident(number), b"c", Counted(), 10 + number, number)
+        append(table, ident(number), b"c", Counted(), 10 + number, number)
     table.discard(at(table, 1))
     table.discard(at(table, 0))
     oldest = table.oldest()
@@ -98,11 +107,24 @@ def test_the_oldest_undecided_trace_is_known_whatever_was_decided_before(store: 
     assert [entry.trace_id for entry in table.by_age()] == [ident(2), ident(3)]
 
 
+def test_entries_decided_behind_an_old_one_do_not_pile_up() -> None:
+    """One trace that stays undecided does not keep the memory of all that were decided after it."""
+    table = TraceTable(ChunkStore())
+    for number in range(30_000):
+        append(table, ident(number), b"c", Counted(), number, number)
+        if number:
+            table.discard(at(table, number))
+    assert len(list(table._arrivals)) <= 10_003
+    oldest = table.oldest()
+    assert oldest is not None
+    assert oldest.trace_id == ident(0)
+
+
 def test_clearing_gives_everything_back(store: ChunkStore) -> None:
     """A lost partition leaves nothing in memory or on disk."""
     table = TraceTable(store)
     for number in range(40):
-        table.append(ident(number), b"y" * 700, Counted(), number, number)
+        append(table, ident(number), b"y" * 700, Counted(), number, number)
         store.flush()
     table.clear()
     assert table.oldest() is None
@@ -118,7 +140,7 @@ def test_any_order_of_calls_agrees_with_a_dict(store: ChunkStore, steps: list[tu
         trace_id = ident(number)
         if call == "append":
             chunk = b"%d:" % offset * 100
-            table.append(trace_id, chunk, Counted(), offset, offset)
+            append(table, trace_id, chunk, Counted(), offset, offset)
             model.setdefault(trace_id, []).append(chunk)
         elif call == "flush":
             store.flush()
@@ -138,7 +160,7 @@ def test_spilled_buckets_are_deleted_with_their_last_chunk(tmp_path: Path) -> No
     spill = RocksSpill(tmp_path / "spans", bucket_bytes=1_000)
     table = TraceTable(ChunkStore(0, spill))
     for number in range(20):
-        table.append(ident(number), b"z" * 400, Counted(), number, number)
+        append(table, ident(number), b"z" * 400, Counted(), number, number)
         spill.flush()
     assert len(list((tmp_path / "spans").iterdir())) == 7
     for number in range(19):
@@ -153,10 +175,10 @@ def test_memory_is_used_first_and_the_rest_is_spilled(tmp_path: Path) -> None:
     store = ChunkStore(50_000, RocksSpill(tmp_path / "spans"))
     table = TraceTable(store)
     for number in range(10):
-        table.append(ident(number), b"a" * 1000, Counted(), number, number)
+        append(table, ident(number), b"a" * 1000, Counted(), number, number)
     assert store.disk_bytes == 0
     for number in range(10, 100):
-        table.append(ident(number), b"a" * 1000, Counted(), number, number)
+        append(table, ident(number), b"a" * 1000, Counted(), number, number)
     store.flush()
     assert store.disk_bytes > 50_000
     assert store.memory_bytes < 50_000 + 100 * 700

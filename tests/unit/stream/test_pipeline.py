@@ -26,6 +26,13 @@ FAR_FUTURE_MS = 10**15
 PARTITION = 0
 
 
+class Recorded:
+    """A record that the brokers have."""
+
+    def done(self) -> bool:
+        return True
+
+
 @dataclass
 class Broker:
     """What outlives a crash: the span log, the committed offset, the decision table, the sampled and dead topics."""
@@ -36,8 +43,10 @@ class Broker:
     sampled: list[bytes] = field(default_factory=list)
     dead: list[bytes] = field(default_factory=list)
 
-    def put(self, partition: int, record: DecisionRecord) -> None:
+    def put(self, partition: int, record: DecisionRecord) -> Recorded:
+        assert record.key not in self.table, "a record was overwritten"
         self.table[record.key] = record.encode()
+        return Recorded()
 
     def forget(self, partition: int, keys: list[bytes]) -> None:
         for key in keys:
@@ -62,11 +71,13 @@ class Worker:
         self.epoch = self.generation * 1000
         self.epoch_offset = self.position = self.broker.committed
         self.wanted: int | None = None
+        self.on_the_way: list[SpanBatch] = []
         self.last_ms = -1
         self.pipeline = Pipeline(
             EngineSettings(decision_wait_ms=1000, decision_ttl_ms=self.decision_ttl_ms), build_policy_set([ERRORS]),
             get_scanner(), ChunkStore(), self, self.broker, limits=self.limits,
-            committed=lambda _: self.broker.committed, rewind=self.rewind, wall_ms=lambda: FAR_FUTURE_MS,
+            committed=lambda _: self.broker.committed, rewind=self.rewind, current_epoch=lambda: self.epoch,
+            wall_ms=lambda: FAR_FUTURE_MS,
         )  # fmt: skip
 
     def send(self, settlement: Settlement, pending: PendingSettlement, partition: int) -> None:
@@ -78,26 +89,35 @@ class Worker:
     def rewind(self, partition: int, offset: int) -> None:
         self.wanted = offset
 
-    def fetch(self, count: int, *, lost: bool = False, idle_ms: int | None = None) -> None:
+    def fetch(self, count: int, *, lost: bool = False, delayed: bool = False, idle_ms: int | None = None) -> None:
+        """Fetch and deliver; a delayed batch is delivered before the next one that is not, whatever happened since."""
         if self.wanted is not None:
-            self.epoch += 1
-            self.epoch_offset = self.position = self.wanted
+            self.go_back(self.wanted)
             self.wanted = None
         records = self.broker.log[self.position : self.position + count]
         start, self.position = self.position, self.position + len(records)
         if records:
-            self.last_ms = records[-1][1]
-        if not lost:
-            self.pipeline.process(
-                SpanBatch(
-                    PARTITION, self.epoch, self.generation, self.epoch_offset, start, self.position, records, idle_ms
-                )
-            )
+            self.last_ms = max(self.last_ms, records[-1][1])
+        if lost:
+            return
+        self.on_the_way.append(
+            SpanBatch(PARTITION, self.epoch, self.generation, self.epoch_offset, start, self.position, records, idle_ms)
+        )
+        if not delayed:
+            batches, self.on_the_way = self.on_the_way, []
+            for batch in batches:
+                self.pipeline.process(batch)
+
+    def go_back(self, offset: int) -> None:
+        """Begin a new run at an offset, as the source also does by itself to make sure of a gap."""
+        self.epoch += 1
+        self.epoch_offset = self.position = offset
 
     @property
     def at_end(self) -> bool:
         """Whether the source has read everything and is not about to go back."""
-        return self.wanted is None and self.last_ms >= 0 and self.position == len(self.broker.log)
+        at_end = self.position == len(self.broker.log)
+        return self.wanted is None and not self.on_the_way and self.last_ms >= 0 and at_end
 
     def acknowledge(self, count: int, *, refused: bool = False) -> None:
         for write, pending in self.in_flight[:count]:
@@ -117,7 +137,9 @@ class Worker:
         for _ in range(200):
             self.fetch(1000)
             if self.at_end:
-                self.fetch(0, idle_ms=self.last_ms + 60_000)
+                # Tick by tick, as an idle partition does it: records with the same next offset follow each other.
+                for later_ms in range(0, 6000, 250):
+                    self.fetch(0, idle_ms=self.last_ms + later_ms)
             self.acknowledge(len(self.in_flight))
             self.commit()
             if self.broker.committed == len(self.broker.log):
@@ -167,6 +189,8 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("fetch"), st.integers(1, 60)),
         st.tuples(st.just("lose"), st.integers(1, 60)),
+        st.tuples(st.just("delay"), st.integers(1, 60)),
+        st.tuples(st.just("gap"), st.just(0)),
         st.tuples(st.just("idle"), st.integers(0, 2000)),
         st.tuples(st.just("acknowledge"), st.integers(1, 20)),
         st.tuples(st.just("refuse"), st.just(1)),
@@ -190,6 +214,10 @@ def test_nothing_is_lost_split_or_contradicted_whatever_happens(seed: int, steps
                 worker.fetch(amount)
             case "lose":
                 worker.fetch(amount, lost=True)
+            case "delay":
+                worker.fetch(amount, delayed=True)
+            case "gap":
+                worker.go_back(worker.position)
             case "idle" if worker.at_end:
                 worker.fetch(0, idle_ms=worker.last_ms + amount)
             case "acknowledge":
