@@ -110,7 +110,8 @@ class SpanSource:
         """What has come within `timeout_s` for the active partitions, one batch each; others are held back."""
         self._hold_back(set(active))
         while self._rewinds:
-            self._begin_again(*self._rewinds.popitem())
+            partition, offset = self._rewinds.popitem()
+            self._begin_again(partition, offset, offset)
         limit = min(MAX_RECORDS, max(1, int(FETCH_BYTES / self._average_bytes)))
         by_partition = self._sort(self._consumer.consume(limit, timeout_s))
         now_s = self._clock()
@@ -175,16 +176,17 @@ class SpanSource:
             records = [record for record in records if record[0] >= start]
             if not records:
                 return None
-        if records[0][0] > start and position.gap_at != start:
-            # Records may be missing because the broker no longer has them, or because a stale fetch got through. Asked
-            # again from the same offset, the broker says which.
-            position.gap_at = start
-            self._begin_again(partition, start)
-            return None
-        if records[0][0] > start:
+        if records[0][0] > start and position.last_ms < 0:
+            # At the beginning of a run records may be missing because the broker no longer has them, or because those
+            # of an earlier assignment got through. Asked again from the same offset, the broker says which. Later on
+            # they can only be transactions' markers and the like.
+            if position.gap_at != start:
+                position.gap_at = start
+                self._begin_again(partition, start, position.start)
+                return None
             self.gaps += 1
             logger.warning(
-                "%s[%d]: offsets %d to %d are gone (retention, deletion or an aborted transaction)",
+                "%s[%d]: offsets %d to %d are gone (retention, or deleted)",
                 self._topic, partition, start, records[0][0] - 1,
             )  # fmt: skip
         last_offset = records[-1][0]
@@ -211,13 +213,14 @@ class SpanSource:
             self._consumer.resume([TopicPartition(self._topic, p) for p in resume])
         self._paused = (self._paused | pause) - resume
 
-    def _begin_again(self, partition: int, offset: int) -> None:
+    def _begin_again(self, partition: int, offset: int, start: int) -> None:
+        """Begin a new run of a partition at `offset`; it counts as begun at `start`, from where on it is complete."""
         old = self._positions.get(partition)
         if old is None:
             return
         self.epoch += 1
         position = _Position(self.epoch, offset)
-        position.gap_at = old.gap_at
+        position.start, position.gap_at = start, old.gap_at
         self._positions[partition] = position
         self._paused.discard(partition)
         self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])

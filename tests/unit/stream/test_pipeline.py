@@ -92,6 +92,7 @@ class Worker:
     def fetch(self, count: int, *, lost: bool = False, delayed: bool = False, idle_ms: int | None = None) -> None:
         """Fetch and deliver; a delayed batch is delivered before the next one that is not, whatever happened since."""
         if self.wanted is not None:
+            self.epoch_offset = self.wanted
             self.go_back(self.wanted)
             self.wanted = None
         records = self.broker.log[self.position : self.position + count]
@@ -109,9 +110,9 @@ class Worker:
                 self.pipeline.process(batch)
 
     def go_back(self, offset: int) -> None:
-        """Begin a new run at an offset, as the source also does by itself to make sure of a gap."""
+        """Fetch from an offset in a new run, as the source also does by itself to make sure of a gap."""
         self.epoch += 1
-        self.epoch_offset = self.position = offset
+        self.position = offset
 
     @property
     def at_end(self) -> bool:
