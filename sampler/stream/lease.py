@@ -15,8 +15,8 @@ class Lease:
         self._renewed_s: float | None = None
 
     def renew(self, now_s: float) -> None:
-        """A heartbeat was answered."""
-        self._renewed_s = now_s
+        """A request of this time proved our membership."""
+        self._renewed_s = now_s if self._renewed_s is None else max(self._renewed_s, now_s)
 
     def holds(self, now_s: float) -> bool:
         """Whether deciding is safe. Before the first assignment there is nothing to decide, and it does not hold."""

@@ -131,7 +131,7 @@ class Node:
                 self._finish(now_s)
             if now_s - reported_s >= REPORT_S:
                 reported_s = now_s
-                self.reporter.report()
+                self.reporter.report(now_s)
                 self._health.set_ready(LEASE_PART, self._lease.holds(now_s), "no answer from the group coordinator")
             await asyncio.sleep(HOUSEKEEPING_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 
 from prometheus_client import Counter as PrometheusCounter
@@ -13,6 +14,10 @@ from sampler.metrics import WorkerMetrics, observe_many
 from sampler.stream.outputs import Outputs
 from sampler.stream.pipeline import Pipeline
 from sampler.stream.span_source import SpanSource
+
+logger = logging.getLogger(__name__)
+
+WARN_EVERY_S = 60.0
 
 
 class Reporter:
@@ -34,12 +39,21 @@ class Reporter:
         self._store = store
         self._policies = policies
         self._seen: Counter[str] = Counter()
+        self._warn_again_s = 0.0
         self._recovering_since_s: float | None = None
 
-    def report(self) -> None:
+    def report(self, now_s: float) -> None:
         """Bring every metric up to date."""
-        self._count(self._pipeline.take_counts())
+        counts = self._pipeline.take_counts()
+        self._count(counts)
         self._gauge()
+        if counts.mispartitioned_spans and now_s >= self._warn_again_s:
+            self._warn_again_s = now_s + WARN_EVERY_S
+            logger.warning(
+                "spans came in another partition than their trace id hashes to: traces may be split over workers. "
+                "Whatever writes the span topic must partition by trace id as kafka.partitioner says (a Collector: "
+                "partition_traces_by_id: true), and the number of partitions must not have changed"
+            )
 
     def rebalanced(self, now_s: float) -> None:
         """An assignment has come; recovery of its tables begins."""

@@ -8,7 +8,7 @@ methods are private to Faust, so the versions are pinned and a test compares the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, cast
 
@@ -47,7 +47,7 @@ class TailHooks(Protocol):
         ...
 
     def heartbeat_succeeded(self, sent_s: float) -> None:
-        """The group coordinator has answered a heartbeat that was sent at this monotonic time."""
+        """The group coordinator has answered a heartbeat, or let us join, asked at this monotonic time."""
         ...
 
 
@@ -68,21 +68,23 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):
         return hooks_of(self.app)
 
     async def on_start(self) -> None:
-        """Start aiokafka, and hear of every heartbeat that succeeds."""
+        """Start aiokafka, and hear of everything that proves our membership."""
         self._fetch_executor = ThreadPoolExecutor(1, thread_name_prefix="span-fetch")
         await super().on_start()
         coordinator = self._ensure_consumer()._coordinator
-        do_heartbeat = coordinator._do_heartbeat
+        coordinator._do_heartbeat = self._proving_membership(coordinator._do_heartbeat)
+        coordinator._do_rejoin_group = self._proving_membership(coordinator._do_rejoin_group)
 
-        async def heartbeat() -> Any:
+    def _proving_membership(self, request: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+        async def witnessed(*args: Any) -> bool:
             # The coordinator counts from when it gets the request; its answer may be read much later.
             sent_s = monotonic_s()
-            succeeded = await do_heartbeat()
+            succeeded = await request(*args)
             if succeeded:
                 self.hooks.heartbeat_succeeded(sent_s)
             return succeeded
 
-        coordinator._do_heartbeat = heartbeat
+        return witnessed
 
     async def on_thread_stop(self) -> None:
         """Stop fetching before aiokafka stops."""

@@ -39,6 +39,7 @@ SOURCES: dict[str, tuple[Callable[..., Any], str]] = {
     "store.revoke_partitions": (Store.revoke_partitions, "3f85447a24fc34ff"),
     "store.stop": (Store.stop, "2e98db0eb7c7582b"),
     "table.partition_for_key": (Collection.partition_for_key, "3b2291811b8dd791"),
+    "coordinator._do_rejoin_group": (GroupCoordinator._do_rejoin_group, "3cb016c98a087a71"),
     "coordinator._do_heartbeat": (GroupCoordinator._do_heartbeat, "dc1d6632aaa68e96"),
 }
 
