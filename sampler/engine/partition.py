@@ -171,6 +171,8 @@ class PartitionEngine:
             return spans
         else:
             self.table.extend(entry, chunk, summary)
+        if entry.foreign:
+            self._counts.mispartitioned_spans += spans
         if self._limited:
             self._check_limits(entry, summary.has_root)
         return spans
@@ -193,9 +195,8 @@ class PartitionEngine:
         settings, counts = self._settings, self._counts
         now_ms = self.time.now_ms
         counts.traces_started += 1
-        if partition_of(trace_id, settings.partitions, settings.partitioner) != self.partition:
-            counts.mispartitioned_spans += summary.span_count
         entry = self.table.begin(trace_id, chunk, summary, offset, now_ms)
+        entry.foreign = partition_of(trace_id, settings.partitions, settings.partitioner) != self.partition
         self._deadlines.set(entry, now_ms + settings.decision_wait_ms)
         return entry
 

@@ -21,13 +21,17 @@ MOST_GONE = 10_000
 
 
 class TraceEntry:
-    """One undecided trace: its summary, references to its chunks, and where and when it began."""
+    """One undecided trace: its summary, references to its chunks, and where and when it began.
+
+    `foreign`: its id hashes to another partition than the one it came from.
+    """
 
     __slots__ = (
         "arrived_ms",
         "chunks",
         "due_ms",
         "first_offset",
+        "foreign",
         "gone",
         "memory_bytes",
         "spilled",
@@ -44,7 +48,7 @@ class TraceEntry:
         self.arrived_ms = arrived_ms
         self.due_ms = 0
         self.memory_bytes = 0
-        self.spilled = self.gone = self.too_large = False
+        self.spilled = self.gone = self.too_large = self.foreign = False
 
 
 class TraceTable:

@@ -20,7 +20,7 @@ from sampler.engine.decision_record import DecisionRecord, Owner
 from sampler.engine.partition import PartitionEngine, PartitionStart
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts, Settlement
-from sampler.otlp import compile_plan, get_scanner
+from sampler.otlp import compile_plan, get_scanner, partition_of
 
 FAR_FUTURE_MS = 10**15
 ERRORS = {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}
@@ -234,6 +234,18 @@ def test_at_the_hard_limit_the_oldest_are_decided_on_what_has_come() -> None:
     it.append((3, 1100, span(1, 2, error=True)))
     assert it.decisions == {1: "not_sampled", 2: "not_sampled"}
     assert it.counts.early == {"table_full": 2}
+
+
+def test_spans_in_another_partition_than_their_trace_hashes_to_are_counted() -> None:
+    """Every span of such a trace, while the trace is sampled as any other."""
+    numbers = [random.Random(n).getrandbits(127) for n in range(20)]
+    foreign = sum(partition_of(ident(number), 4, "sarama") != 0 for number in numbers)
+    it = lab(engine_settings=replace(SETTINGS, partitions=4))
+    it.append(*((2 * n, 1000, span(number, 1)) for n, number in enumerate(numbers)))
+    it.append(*((100 + n, 1000, span(number, 2)) for n, number in enumerate(numbers)))
+    it.advance(3000)
+    assert len(it.spans) == 20
+    assert it.counts.mispartitioned_spans == 2 * foreign > 20
 
 
 def test_time_stands_still_before_the_first_record() -> None:
