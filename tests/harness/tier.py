@@ -94,6 +94,10 @@ class Tier:
         process.wait_for_http(f"http://127.0.0.1:{web_port}/readyz", READY_S)
         return process
 
+    def url(self, number: int) -> str:
+        """Where a worker serves its metrics and health."""
+        return self._urls[number]
+
     def wait_ready(self, number: int) -> None:
         """Wait until a worker says that it is ready."""
         self.workers[number].wait_for_http(f"{self._urls[number]}/readyz", READY_S)

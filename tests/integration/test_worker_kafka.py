@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.harness.kafka import KafkaCluster
+from tests.harness.process import wait_until
 from tests.harness.tier import Tier
 from tests.harness.traffic import TraceSpec, plan_traces, publish, read_sampled
 
@@ -189,3 +192,31 @@ def test_records_that_are_not_otlp_go_to_the_dead_letter_topic(tier: Tier) -> No
         assert headers["tailsampler.topic"] == tier.topics["spans"].encode()
         assert b"at byte 1" in (headers["tailsampler.error"] or b"")
         assert headers["tailsampler.offset"] == b"0"
+
+
+def test_readiness_tells_the_truth(kafka: KafkaCluster, topics: Callable[[str], str], tmp_path: Path) -> None:
+    """A worker without a partition lives but is not ready, says why, and becomes ready when it gets one."""
+    traces = plan_traces(50, seed=9)
+    with Tier(kafka, topics("t"), tmp_path, POLICIES, partitions=1) as tier:
+        tier.start_worker()
+        tier.start_worker(wait=False)
+        wait_until(lambda: sorted(status(tier, n, "readyz")[0] for n in (0, 1)) == [200, 503], 30, "one of two ready")
+        idle = next(n for n in (0, 1) if status(tier, n, "readyz")[0] == 503)
+        wait_until(lambda: "no partition assigned" in status(tier, idle, "readyz")[1], 30, "the reason")
+        assert status(tier, idle, "livez")[0] == 200
+        publish(kafka.bootstrap, tier.topics["spans"], 1, traces, TRACES_PER_S)
+        tier.wait_decided()
+        assert tier.workers[1 - idle].terminate() == 0
+        tier.wait_ready(idle)
+        check(tier, traces, most_duplicates=0)
+
+
+def status(tier: Tier, number: int, path: str) -> tuple[int, str]:
+    """What a worker answers on /livez or /readyz; 0 while it does not listen yet."""
+    try:
+        with urllib.request.urlopen(f"{tier.url(number)}/{path}?verbose", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
