@@ -11,11 +11,16 @@ from policies.errors import nearest
 GROUP = "tailsampler.policies"
 
 
+NOT_YET = frozenset({"trace_state", "trace_flags", "rate_limiting", "bytes_limiting", "ottl_condition", "composite"})
+"""Types of the Collector that are no misspelling."""
+
+
 class UnknownPolicyTypeError(LookupError):
     """No policy has this type; `suggestion` is the nearest that exists."""
 
     def __init__(self, name: str, suggestion: str | None) -> None:
-        super().__init__(f"unknown sampling policy type {name}")
+        later = " (the Collector has it, tailsampler does not yet)" if name in NOT_YET else ""
+        super().__init__(f"unknown sampling policy type {name}{later}")
         self.suggestion = suggestion
 
 

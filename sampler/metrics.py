@@ -120,7 +120,6 @@ class MetricSet:
 
 # Stream time moves in ticks of 250 ms, and the Collector's default wait is 30 s.
 DECISION_LATENCY_BUCKETS: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 35.0, 45.0, 60.0, 120.0, 300.0, 600.0)
-TICK_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 RECOVERY_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
@@ -146,9 +145,6 @@ class WorkerMetrics(MetricSet):
     )
     decision_latency_seconds = HistogramSpec(
         "Stream time from a trace's first span to its decision.", buckets=DECISION_LATENCY_BUCKETS
-    )
-    tick_duration_seconds = HistogramSpec(
-        "Processor time to decide and emit the traces due in one tick of one partition.", buckets=TICK_BUCKETS
     )
     late_spans_total = CounterSpec("Spans that came after their trace's decision and followed it.", ("decision",))
     replayed_spans_skipped_total = CounterSpec(

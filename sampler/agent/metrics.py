@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import disable_created_metrics
 
 Transport = Literal["grpc", "http"]
 Outcome = Literal[
@@ -19,6 +20,7 @@ class AgentMetrics:
     """Counters of one agent in the given registry; base units, names `tailsampler_agent_*`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside every counter
         name = "tailsampler_agent"
         self._requests = Counter(
             f"{name}_requests", "Export requests by transport and outcome", ["transport", "outcome"], registry=registry

@@ -112,7 +112,7 @@ class Agent:
 
 
 def run_agent(settings: AgentSettings, registry: CollectorRegistry | None = None, health: Health | None = None) -> int:
-    """Run an agent until SIGTERM or SIGINT; 0 after a clean stop, 1 where an address is taken, 2 for bad settings."""
+    """Run an agent until SIGTERM or SIGINT; 0 after a clean stop, 2 for bad settings or an address that is taken."""
     return asyncio.run(_run(settings, registry, health))
 
 
@@ -126,7 +126,7 @@ async def _run(settings: AgentSettings, registry: CollectorRegistry | None, heal
         await agent.start()
     except (OSError, ValueError) as error:
         log.error("%s", error)
-        return 1 if isinstance(error, OSError) else 2
+        return 2
     await asked.wait()
     await agent.stop()
     return 0

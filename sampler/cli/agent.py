@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sampler.cli.options import prepare_topics, process_options, read_config
+from sampler.cli.options import WrongInputError, prepare_topics, process_options, read_config
 
 if TYPE_CHECKING:
     from sampler.agent.settings import AgentSettings
@@ -58,7 +58,7 @@ def serve(config: Config) -> int:
             web.start()
         return run_agent(settings, registry, health)
     except OSError as error:
-        raise click.ClickException(error.strerror or str(error)) from error
+        raise WrongInputError(error.strerror or str(error)) from error
     finally:
         if web:
             web.stop()

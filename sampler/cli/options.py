@@ -39,6 +39,12 @@ log_level_option = click.option(
 )
 
 
+class WrongInputError(click.ClickException):
+    """What was asked for cannot be done here, and starting again would not help: a port in use, say."""
+
+    exit_code = EXIT_WRONG_INPUT
+
+
 def process_options(command: Command) -> Command:
     """The options of everything that runs as a process."""
     for option in (log_level_option, web_option, brokers_option, config_option):

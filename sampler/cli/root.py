@@ -26,6 +26,7 @@ EPILOG = "Exit codes: 0 done, 1 failed, 2 wrong input or configuration, 70 fatal
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG)
+@click.version_option(package_name="tailsampler", message="%(package)s %(version)s")
 def cli() -> None:
     """Tail-based sampling of OpenTelemetry traces on Kafka.
 

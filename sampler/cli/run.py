@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sampler.supervisor import Part
 
 EMBEDDED_PARTITIONS = 4
+EMBEDDED_SESSION = "10s"
 IN_MEMORY = (
     "No --brokers given and none in the configuration: using the embedded broker. ALL DATA IS IN MEMORY ONLY and gone "
     "when this command ends; a partition holds at most 5 MiB. Not for production."
@@ -59,19 +60,35 @@ def run(
             data_dir = Path(stack.enter_context(TemporaryDirectory(prefix="tailsampler-")))
         click.echo(banner(config, policies_path, len(policies.policy_set.names), workers, brokers), err=True)
         common = [*_option("--config", config_path), *_option("--log-level", log_level), *_option("--brokers", brokers)]
+        worker_options: tuple[str, ...] = ()
         if embedded:
             common.append("--no-create-topics")
-        return Supervisor(parts(config, common, policies_path, workers, data_dir)).run()
+            # The embedded broker makes every rebalance wait for about one session.
+            worker_options = ("--session-timeout", EMBEDDED_SESSION)
+        return Supervisor(parts(config, common, policies_path, workers, data_dir, worker_options)).run()
 
 
-def parts(config: Config, common: list[str], policies: Path, workers: int, data_dir: Path) -> list[Part]:
+def parts(
+    config: Config,
+    common: list[str],
+    policies: Path,
+    workers: int,
+    data_dir: Path,
+    worker_options: tuple[str, ...] = (),
+) -> list[Part]:
     """The processes to supervise: one agent, then the workers, each with its own folder and web port."""
     from sampler.supervisor import Part
 
     base = (sys.executable, "-m", "sampler.cli")
     result = [Part("agent", (*base, "agent", *common, "--web-endpoint", web_endpoint(config, 0)))]
     for number in range(1, workers + 1):
-        own = ["--data-dir", str(data_dir / f"worker-{number}"), "--web-endpoint", web_endpoint(config, number)]
+        own = [
+            *worker_options,
+            "--data-dir",
+            str(data_dir / f"worker-{number}"),
+            "--web-endpoint",
+            web_endpoint(config, number),
+        ]
         argv = (*base, "worker", "--policies", str(policies), *common, *own)
         result.append(Part(f"worker-{number}", argv))
     return result

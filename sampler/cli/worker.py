@@ -6,12 +6,22 @@ from pathlib import Path
 
 import click
 
-from sampler.cli.options import policies_option, prepare_topics, process_options, read_config, read_policies
+from sampler.cli.options import (
+    WrongInputError,
+    policies_option,
+    prepare_topics,
+    process_options,
+    read_config,
+    read_policies,
+)
 
 
 @click.command(short_help="Gather traces, decide, write the kept ones to Kafka.")
 @policies_option
 @process_options
+@click.option(
+    "--session-timeout", metavar="DURATION", help="When the group gives a silent worker's partitions away, such as 45s."
+)
 @click.option("--data-dir", metavar="DIR", help="Folder for waiting spans and decisions; goes before the file's.")
 @click.option("--create-topics/--no-create-topics", default=None, help="Make missing topics at start.")
 def worker(
@@ -20,6 +30,7 @@ def worker(
     brokers: str | None,
     web_endpoint: str | None,
     log_level: str | None,
+    session_timeout: str | None,
     data_dir: str | None,
     create_topics: bool | None,
 ) -> int:
@@ -28,8 +39,9 @@ def worker(
     Start as many as the span topic has partitions; they share the work as a consumer group.
     """
     config = read_config(
-        config_path, brokers, web_endpoint, log_level, worker__data_dir=data_dir, kafka__create_topics=create_topics
-    )
+        config_path, brokers, web_endpoint, log_level, worker__data_dir=data_dir, kafka__create_topics=create_topics,
+        worker__session_timeout=session_timeout,
+    )  # fmt: skip
     from sampler.cli.logs import set_up_logging
 
     set_up_logging(config.log.level, config.log.format, "worker")
@@ -42,4 +54,4 @@ def worker(
     except WorkerError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(error.strerror or str(error)) from error
+        raise WrongInputError(error.strerror or str(error)) from error

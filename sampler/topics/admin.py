@@ -122,5 +122,8 @@ def _describe(client: AdminClient, specs: Sequence[TopicSpec]) -> dict[str, Exis
             replicas = min((len(each.replicas) for each in topic.partitions.values()), default=0)
             described[str(topic.topic)] = ExistingTopic(len(topic.partitions), replicas, config)
     except KafkaException as error:
+        if error.args[0].code() == KafkaError._UNSUPPORTED_FEATURE:
+            text = "this broker cannot describe topics (that inside `tailsampler run` cannot): use --no-create-topics"
+            raise TopicError(text) from error
         raise TopicError(f"the Kafka brokers did not describe their topics: {error.args[0].str()}") from error
     return described

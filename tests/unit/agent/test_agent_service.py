@@ -67,7 +67,7 @@ async def test_sigterm_finishes_what_is_in_flight(
 
 
 async def test_a_taken_address_ends_the_process(broker: EmbeddedBroker) -> None:
-    """Where the address is taken the process says which and ends with 1."""
+    """Where the address is taken the process says which and ends with 2."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -79,7 +79,7 @@ async def test_a_taken_address_ends_the_process(broker: EmbeddedBroker) -> None:
             timeout=60,
             check=False,
         )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"cannot listen for OTLP/gRPC on {listen}".encode() in done.stdout
 
 

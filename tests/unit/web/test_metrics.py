@@ -35,7 +35,7 @@ def test_names_follow_prometheus_rules() -> None:
         assert bool(spec.buckets) == isinstance(spec, HistogramSpec)
     units = {spec.name: spec.unit for spec in WorkerMetrics.specs()}
     assert units["tailsampler_received_bytes_total"] == "bytes"
-    assert units["tailsampler_tick_duration_seconds"] == "seconds"
+    assert units["tailsampler_decision_latency_seconds"] == "seconds"
     assert units["tailsampler_spans_buffered"] == ""
 
 
