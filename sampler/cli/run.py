@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EMBEDDED_PARTITIONS = 4
 EMBEDDED_SESSION = "10s"
+EMBEDDED_JOIN_MS = 5000
 IN_MEMORY = (
     "No --brokers given and none in the configuration: using the embedded broker. ALL DATA IS IN MEMORY ONLY and gone "
     "when this command ends; a partition holds at most 5 MiB. Not for production."
@@ -55,7 +56,10 @@ def run(
             from sampler.embedded.broker import EmbeddedBroker
 
             click.echo(IN_MEMORY, err=True)
-            brokers = stack.enter_context(EmbeddedBroker(topics=embedded_topics(config))).bootstrap
+            # Workers that join one after the other cost a session each on this broker: it waits for all of them.
+            delay_ms = EMBEDDED_JOIN_MS if workers > 1 else 200
+            broker = EmbeddedBroker(topics=embedded_topics(config), rebalance_delay_ms=delay_ms)
+            brokers = stack.enter_context(broker).bootstrap
             # Tables of another run would not fit a broker that starts empty.
             data_dir = Path(stack.enter_context(TemporaryDirectory(prefix="tailsampler-")))
         click.echo(banner(config, policies_path, len(policies.policy_set.names), workers, brokers), err=True)
