@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
@@ -47,6 +50,23 @@ def describe(type_name: str) -> None:
         return
     click.echo(f"\nSettings, below {type_name}: ({inspect.getdoc(found.Config) or ''})")
     for name, field in fields.items():
-        kind = inspect.formatannotation(field.annotation) if field.annotation else "any"
-        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        click.echo(f"  {name}: {kind}, {default}")
+        value = json.dumps(field.get_default(call_default_factory=True), default=str)
+        default = "required" if field.is_required() else f"default {value}"
+        click.echo(f"  {name}: {_in_words(field.annotation)}, {default}")
+
+
+_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping"}
+
+
+def _in_words(kind: Any) -> str:
+    """A type as somebody writes it in YAML."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _in_words(arguments[0])
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin in {list, tuple, frozenset, set}:
+        return f"list of {_in_words(arguments[0])}"
+    if origin in {Union, UnionType}:
+        return " or ".join(_in_words(each) for each in arguments if each is not NoneType)
+    return _WORDS.get(origin or kind, getattr(kind, "__name__", "any"))

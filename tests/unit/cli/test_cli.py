@@ -129,7 +129,13 @@ def test_policies_list_and_describe(capsys: Capture) -> None:
     assert invoke(["policies", "list"]) == 0
     assert "\nlatency " in capsys.readouterr().out
     assert invoke(["policies", "describe", "latency"]) == 0
-    assert "threshold_ms: int, default 0" in capsys.readouterr().out
+    assert "threshold_ms: whole number, default 0" in capsys.readouterr().out
+    assert invoke(["policies", "describe", "string_attribute"]) == 0
+    described = capsys.readouterr().out
+    assert "values: list of text, default []" in described
+    assert "invert_match: true or false, default false" in described
+    assert invoke(["policies", "describe", "and"]) == 0
+    assert "and_sub_policy: list of mapping, required" in capsys.readouterr().out
 
 
 def test_agent_settings_follow_the_configuration() -> None:
