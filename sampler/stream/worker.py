@@ -58,7 +58,8 @@ def run_worker(config: Config, policies: PolicyFile) -> int:
 def spare_the_garbage_collector() -> None:
     """Have cyclic garbage collected rarely: a fetch makes thousands of objects, none of them in a cycle.
 
-    With CPython's defaults every full collection walks all buffered traces, a tenth to a fifth of the worker's time.
+    With CPython's defaults every full collection walks all buffered traces: about a seventh of the worker's time was
+    measured with one span a record.
     What is alive now stays alive and need not be looked at again.
     """
     gc.collect()
