@@ -28,7 +28,6 @@ class Publisher:
 
     def __init__(self, player: Player, target: str) -> None:
         self.sent_spans = 0
-        self.requests = 0
         self._player = player
         self._target = target
         self._stop = threading.Event()
@@ -91,5 +90,4 @@ class Publisher:
                 raise PublishError(answer.partial_success.error_message)
             with self._lock:
                 self.sent_spans += spans
-                self.requests += 1
             return

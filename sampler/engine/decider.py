@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from policies.policy_set import PolicySet
 from policies.randomness import RandomnessSource
 from policies.rset import NEVER, intervals
+from policies.trace import NO_SPANS
 from policies.verdict import Verdict
 from sampler.engine.decision_memory import DecisionMemory
 from sampler.engine.decision_record import DecisionRecord
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 Collected: TypeAlias = tuple[list[tuple[bytes, bytes]], list[DeadLetter], list[DecisionRecord]]
 
 TOO_LARGE = Verdict("not_sampled", NEVER, None, RandomnessSource.HASH, "too_large")
-
-
-def _no_spans() -> Sequence[Any]:
-    return ()
 
 
 class Decider:
@@ -115,7 +112,7 @@ class Decider:
 
     def _loader(self, entry: TraceEntry) -> Callable[[], Sequence[Any]]:
         if not self._policies.needs_spans:
-            return _no_spans
+            return NO_SPANS
         return partial(self._load, entry)
 
     def _load(self, entry: TraceEntry) -> Sequence[Any]:

@@ -41,7 +41,6 @@ class _Bucket:
     first: int
     written_bytes: int = 0
     live_chunks: int = 0
-    live_bytes: int = 0
     open_for_writing: bool = True
 
 
@@ -90,7 +89,6 @@ class RocksSpill:
         size = len(chunk)
         bucket.written_bytes += size
         bucket.live_chunks += 1
-        bucket.live_bytes += size
         self.size_bytes += size
         return number << SIZE_BITS | size
 
@@ -112,7 +110,6 @@ class RocksSpill:
         bucket = self._bucket_of(number)
         size = number & (1 << SIZE_BITS) - 1
         bucket.live_chunks -= 1
-        bucket.live_bytes -= size
         self.size_bytes -= size
         if not bucket.live_chunks and not bucket.open_for_writing:
             self._buckets.remove(bucket)

@@ -26,7 +26,7 @@ ASSIGNMENT_PART = "assignment"
 LEASE_PART = "lease"
 HOUSEKEEPING_S = 0.02
 REPORT_S = 1.0
-REFUSAL_PAUSE_S = 1.0
+RESTART_PAUSE_S = 1.0
 
 
 class Node:
@@ -54,6 +54,7 @@ class Node:
         self._clock = monotonic_s
         self._recovered = False
         self._fetch_again_s = 0.0
+        self._restarts_seen = 0
         health.register(LOOP_PART, 30.0, monotonic_s())
         health.set_ready(TABLE_PART, False, "not recovered yet")
         health.set_ready(ASSIGNMENT_PART, False, "no assignment yet")
@@ -136,11 +137,11 @@ class Node:
             await asyncio.sleep(HOUSEKEEPING_S)
 
     def _finish(self, now_s: float) -> None:
-        """Finish what was acknowledged; after a refusal nothing is fetched for a moment, so that it does not spin."""
-        refusals = self.pipeline.refusals
+        """Finish what was acknowledged; after a restart nothing is fetched for a moment, so that it does not spin."""
         self.pipeline.finish_acknowledged()
-        if self.pipeline.refusals != refusals:
-            self._fetch_again_s = now_s + REFUSAL_PAUSE_S
+        if self.pipeline.restarts != self._restarts_seen:
+            self._restarts_seen = self.pipeline.restarts
+            self._fetch_again_s = now_s + RESTART_PAUSE_S
 
     def _holds_lease(self, now_s: float) -> bool:
         """Whether deciding is safe. When the lease has ended, what was gathered is dropped and read again later."""

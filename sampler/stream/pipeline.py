@@ -103,7 +103,8 @@ class Pipeline:
         self._works: dict[int, _Work] = {}
         self._wanted: dict[int, _Wanted] = {}
         self._epoch_floor = 0
-        self.refusals = 0
+        self.restarts = 0
+        """How often a partition had to be read again from its watermark."""
 
     def process(self, batch: SpanBatch) -> None:
         """Take one batch as far as it goes now."""
@@ -113,7 +114,6 @@ class Pipeline:
         engine, wall_ms = work.engine, self._wall_ms()
         if batch.records:
             engine.append(batch.records, wall_ms)
-            engine.next_offset = batch.next_offset
             self._relieve()
         if batch.idle_ms is not None:
             engine.advance(batch.idle_ms, wall_ms)
@@ -247,7 +247,7 @@ class Pipeline:
             self._start_over(partition, work)
 
     def _start_over(self, partition: int, work: _Work) -> None:
-        self.refusals += 1
+        self.restarts += 1
         logger.error("partition %d: reading again from offset %d", partition, work.watermark.offset)
         work.engine.close()
         del self._works[partition]
