@@ -35,6 +35,7 @@ __all__ = [
     "decode",
     "fnv1a64",
     "get_scanner",
+    "is_compiled",
     "message_key",
     "new_summary",
     "partition_of",
@@ -65,6 +66,7 @@ class Scanner(Protocol):
 
 partition_of = native.partition_of
 fnv1a64 = native.fnv1a64
+is_compiled = native.is_compiled
 new_summary = native.new_summary
 unpack_summary = native.unpack_summary
 

@@ -49,6 +49,17 @@ def annotate(chunks: Sequence[bytes], annotation: Annotation, max_size_bytes: in
     return AnnotateResult(layout.payloads(), layout.spans, copies, layout.oversize)
 
 
+def divide(payload: bytes, max_size_bytes: int) -> list[bytes]:
+    """The spans of a TracesData as they are, in pieces of at most this size; a span that is larger is alone in its own.
+
+    ScanError where it is no valid TracesData.
+    """
+    layout = _Layout(max_size_bytes)
+    for resource, scope, span in _spans([payload]):
+        layout.add(resource, scope, span)
+    return [*layout.payloads(), *layout.oversize]
+
+
 def _spans(chunks: Sequence[bytes]) -> Iterator[tuple[Section, Section, bytes]]:
     """Every span under its resource and scope sections."""
     resources = scopes = 0

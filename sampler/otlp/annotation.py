@@ -144,7 +144,7 @@ def _threshold(keep: Intervals) -> int:
 
 
 def _rate(keep: Intervals) -> float:
-    """How many traces one stands for; 0 for the empty set, which no kept trace has."""
+    """How many traces one stands for; 0 for the empty set, that of a trace kept beside the sample."""
     measure = sum(high - low for low, high in keep)
     return SPACE / measure if measure else 0.0
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from policies.conditions import Where
+from sampler.otlp.fields import Asked, Place, asked
 from sampler.otlp.leaves import Kind, Leaf
-from sampler.otlp.plan import AND, MAX_LEAVES, NOT, OR, TRUE, Program, ScanPlan
+from sampler.otlp.memo import Memo
+from sampler.otlp.plan import MAX_LEAVES, NOT, SKIP_IF_NO, SKIP_IF_YES, TRUE, Program, ScanPlan
 from sampler.otlp.schema import SLIM
 from sampler.otlp.summary import PlainSummary
 from sampler.otlp.tracestate import parse
@@ -18,6 +20,8 @@ _KNOWN_SIZE = 256
 _NO_PARENT = (b"", bytes(8))
 
 _key_value = SLIM["KeyValue"].FromString
+_resource = SLIM["Resource"].FromString
+_scope = SLIM["Scope"].FromString
 _event = SLIM["Event"].FromString
 
 SpanTest: TypeAlias = Callable[[Any, bool], bool]
@@ -34,6 +38,13 @@ def evaluation_of(plan: ScanPlan) -> Evaluation:
     return evaluation
 
 
+class Header(NamedTuple):
+    """What a resource or scope says to the spans below: the bits of its leaves, and where fields are read from."""
+
+    bits: int
+    place: Place
+
+
 class Evaluation:
     """A plan laid out for Python: leaves by map and key, register bits as one integer."""
 
@@ -43,22 +54,29 @@ class Evaluation:
         self._scope = _Attributes(numbered, Where.SCOPE)
         self._span = _Attributes(numbered, Where.SPAN)
         self._event = _Attributes(numbered, Where.EVENT)
-        own = [(bit, leaf) for bit, leaf in numbered if not leaf.where]
+        own = [(bit, leaf) for bit, leaf in numbered if not leaf.where and leaf.kind is not Kind.FIELDS]
         self._span_tests = [(bit, _span_test(leaf)) for bit, leaf in own if not leaf.of_event]
         self._event_tests = [(bit, _text_test(leaf)) for bit, leaf in own if leaf.of_event]
+        leaves = enumerate(plan.leaves)
+        self._asked = {n: asked(n, leaf) for n, leaf in leaves if leaf is not None and leaf.kind is Kind.FIELDS}
         self._identity = plan.identity
         self._span_programs = [program for program in plan.programs if not program.of_event]
         self._event_programs = [program for program in plan.programs if program.of_event]
 
-    def resource(self, resources: Iterable[Any]) -> int:
-        """The bits of the resources of one ResourceSpans."""
-        return self._resource.of_messages(resources)
+    def resource(self, message: Any) -> Header:
+        """The header of one slim ResourceSpans; its resources are one message, as protobuf merges them."""
+        content = b"".join(message.resource)
+        place = Place(Where.RESOURCE, None, content, schema_url=_last(message.schema_url))
+        return Header(self._resource.of_messages((_resource(content),)), place)
 
-    def scope(self, scopes: Iterable[Any]) -> int:
-        """The bits of the scopes of one ScopeSpans."""
-        return self._scope.of_messages(scopes)
+    def scope(self, message: Any, resource: Header) -> Header:
+        """The header of one slim ScopeSpans, the bits of its resource included."""
+        content = b"".join(message.scope)
+        url = _last(message.schema_url)
+        place = Place(Where.SCOPE, resource.place, content, schema_url=url)
+        return Header(self._scope.of_messages((_scope(content),)) | resource.bits, place)
 
-    def fold(self, span: Any, content: bytes, surrounding: int, summary: PlainSummary) -> None:
+    def fold(self, span: Any, content: bytes, header: Header, summary: PlainSummary) -> None:
         """Take a span (a slim message, and its bytes) into the summary of its trace."""
         start, end, parent = span.start, span.end, span.parent_span_id
         root = parent in _NO_PARENT or not any(parent)
@@ -74,7 +92,7 @@ class Evaluation:
             entry = parse(span.trace_state)
             summary.has_threshold = summary.has_threshold or entry.th >= 0
             summary.offer_rv(entry.rv, root, int.from_bytes(span.span_id, "big"))
-        bits = surrounding
+        bits = header.bits
         # Searching the bytes for the keys first spares many spans the loop over their attributes.
         for key in self._span.keys:
             if key in content:
@@ -84,19 +102,43 @@ class Evaluation:
             if test(span, root):
                 bits |= bit
         summary.bits |= bits & self._identity
-        if self._span_programs:
-            _run(self._span_programs, bits, summary)
-        if self._event_programs:
-            self._events(span, bits, summary)
+        if self._span_programs or self._event_programs:
+            place = Place(Where.SPAN, header.place, content, span)
+            self._run(self._span_programs, bits, place, summary)
+            if self._event_programs:
+                self._events(span, bits, place, summary)
 
-    def _events(self, span: Any, span_bits: int, summary: PlainSummary) -> None:
+    def _events(self, span: Any, span_bits: int, place: Place, summary: PlainSummary) -> None:
         for content in span.events:
             event = _event(content)
+            event_place = Place(Where.EVENT, place, content, event)
             bits = span_bits | self._event.of_messages((event,))
             for bit, test in self._event_tests:
                 if test(event.name):
                     bits |= bit
-            _run(self._event_programs, bits, summary)
+            self._run(self._event_programs, bits, event_place, summary)
+
+    def _run(self, programs: Iterable[Program], bits: int, place: Place, summary: PlainSummary) -> None:
+        """Run the programs whose condition is not answered yet."""
+        for program in programs:
+            if not summary.bits >> program.condition & 1 and self._answer(program.code, bits, place):
+                summary.bits |= 1 << program.condition
+
+    def _answer(self, code: tuple[int, ...], bits: int, place: Place) -> bool:
+        answer, at, asked = False, 0, self._asked
+        while at < len(code):
+            instruction = code[at]
+            at += 1
+            if instruction < MAX_LEAVES:
+                ask: Asked | None = asked.get(instruction)
+                answer = bool(bits >> instruction & 1) if ask is None else ask(place)
+            elif instruction == NOT:
+                answer = not answer
+            elif instruction in {SKIP_IF_NO, SKIP_IF_YES}:
+                at += 1 + (code[at] if answer == (instruction == SKIP_IF_YES) else 0)
+            else:
+                answer = instruction == TRUE
+        return answer
 
 
 class _Attributes:
@@ -157,7 +199,7 @@ def _value_test(leaf: Leaf) -> ValueTest:
 
 
 def _text_test(leaf: Leaf) -> Callable[[bytes], bool]:
-    return leaf.memo.ask if leaf.memo is not None else leaf.values.__contains__
+    return leaf.memo.ask if isinstance(leaf.memo, Memo) else leaf.values.__contains__
 
 
 def _span_test(leaf: Leaf) -> SpanTest:  # noqa: PLR0911 - one line a kind of leaf
@@ -169,6 +211,8 @@ def _span_test(leaf: Leaf) -> SpanTest:  # noqa: PLR0911 - one line a kind of le
             return lambda span, _: span.kind in numbers
         case Kind.DURATION:
             return lambda span, _: bool(span.start and span.end) and low <= span.end - span.start <= high
+        case Kind.DURATION_FROM_ZERO:
+            return lambda span, _: low <= span.end - span.start <= high
         case Kind.FLAGS:
             return lambda span, _: bool(span.flags & low)
         case Kind.ROOT:
@@ -180,24 +224,5 @@ def _span_test(leaf: Leaf) -> SpanTest:  # noqa: PLR0911 - one line a kind of le
             return lambda span, _: test(span.name)
 
 
-def _run(programs: Iterable[Program], bits: int, summary: PlainSummary) -> None:
-    """Run the programs whose condition is not answered yet."""
-    for program in programs:
-        if not summary.bits >> program.condition & 1 and _answer(program.code, bits):
-            summary.bits |= 1 << program.condition
-
-
-def _answer(code: tuple[int, ...], bits: int) -> bool:
-    stack: list[bool] = []
-    for instruction in code:
-        if instruction < MAX_LEAVES:
-            stack.append(bool(bits >> instruction & 1))
-        elif instruction == NOT:
-            stack[-1] = not stack[-1]
-        elif instruction == AND:
-            stack[-2:] = [stack[-2] and stack[-1]]
-        elif instruction == OR:
-            stack[-2:] = [stack[-2] or stack[-1]]
-        else:
-            stack.append(instruction == TRUE)
-    return stack[0]
+def _last(texts: Sequence[bytes]) -> bytes:
+    return texts[-1] if texts else b""

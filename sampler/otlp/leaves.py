@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,15 @@ from policies.conditions import (
     AttributeInRange,
     AttributeIs,
     AttributeMatches,
+    Field,
+    FieldsMatch,
     FlagsAny,
     IsRootSpan,
     KindIn,
     Matcher,
     NameIn,
     NameMatches,
+    Part,
     SpanDurationInRange,
     SpanLeaf,
     StatusIn,
@@ -28,9 +30,21 @@ from policies.conditions import (
     Where,
 )
 from sampler.otlp.errors import PlanError
+from sampler.otlp.memo import FieldsMemo, Memo
 
-MEMO_ENTRIES = 65_536
-MEMO_VALUE_BYTES = 1024
+# The message that a part is read from.
+MESSAGE_OF = {
+    Part.RESOURCE_ATTRIBUTE: Where.RESOURCE,
+    Part.RESOURCE: Where.RESOURCE,
+    Part.RESOURCE_SCHEMA_URL: Where.RESOURCE,
+    Part.SCOPE_ATTRIBUTE: Where.SCOPE,
+    Part.SCOPE: Where.SCOPE,
+    Part.SCOPE_SCHEMA_URL: Where.SCOPE,
+    Part.EVENT_ATTRIBUTE: Where.EVENT,
+    Part.EVENT_NAME: Where.EVENT,
+    Part.EVENT: Where.EVENT,
+}
+ATTRIBUTE_PARTS = frozenset({Part.RESOURCE_ATTRIBUTE, Part.SCOPE_ATTRIBUTE, Part.SPAN_ATTRIBUTE, Part.EVENT_ATTRIBUTE})
 
 
 class Kind(enum.IntEnum):
@@ -49,35 +63,8 @@ class Kind(enum.IntEnum):
     FLAGS = 10
     TRACESTATE = 11
     ROOT = 12
-
-
-class Memo:
-    """The answers of one matcher, asked once per distinct value while at most 65,536 values are remembered.
-
-    Values above 1 KiB are asked every time: remembering them would hold their memory.
-    """
-
-    __slots__ = ("answers", "errors", "test")
-
-    def __init__(self, matcher: Matcher) -> None:
-        self.test: Callable[[str], bool] = matcher.test
-        self.answers: dict[bytes, bool] = {}
-        self.errors = 0
-
-    def ask(self, value: bytes) -> bool:
-        """Whether the matcher takes the value, read as UTF-8 with faults replaced; a matcher that raises does not."""
-        answer = self.answers.get(value)
-        if answer is None:
-            try:
-                answer = bool(self.test(value.decode("utf-8", "replace")))
-            except Exception:
-                self.errors += 1
-                answer = False
-            if len(value) <= MEMO_VALUE_BYTES:
-                if len(self.answers) >= MEMO_ENTRIES:
-                    self.answers.clear()
-                self.answers[value] = answer
-        return answer
+    DURATION_FROM_ZERO = 13
+    FIELDS = 14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +79,14 @@ class Leaf:
     numbers: frozenset[int] = frozenset()
     low: int = 0
     high: int = 0
-    memo: Memo | None = None
+    memo: Memo | FieldsMemo | None = None
+    fields: tuple[Field, ...] = ()
+    """What a FIELDS leaf reads; its keys can be encoded."""
+    inmost: Where = Where.SPAN
+    """Of a FIELDS leaf: the inmost of the messages it reads, once per which it is asked."""
 
 
-def leaf_of(condition: SpanLeaf, memos: dict[Any, Memo]) -> Leaf:  # noqa: PLR0911 - one line a kind of leaf
+def leaf_of(condition: SpanLeaf, memos: dict[Any, Any]) -> Leaf:  # noqa: PLR0911 - one line a kind of leaf
     """The leaf of a condition; equal matchers share a memo. PlanError where the condition makes no sense."""
     match condition:
         case AttributeIn() | AttributeMatches() | AttributeInRange() | AttributeIs() | AttributeExists():
@@ -108,9 +99,9 @@ def leaf_of(condition: SpanLeaf, memos: dict[Any, Memo]) -> Leaf:  # noqa: PLR09
             return Leaf(Kind.NAME_IN, of_event=of_event, values=_encoded(names))
         case NameMatches(matcher, of_event):
             return Leaf(Kind.NAME_MATCHES, of_event=of_event, memo=_memo(matcher, memos))
-        case SpanDurationInRange(low_ns, high_ns):
+        case SpanDurationInRange(low_ns, high_ns, unset_is_zero):
             low, high = _int64(condition, low_ns, high_ns)
-            return Leaf(Kind.DURATION, low=low, high=high)
+            return Leaf(Kind.DURATION_FROM_ZERO if unset_is_zero else Kind.DURATION, low=low, high=high)
         case FlagsAny(mask):
             if not 0 <= mask < 2**32:
                 raise PlanError(f"{condition}: the mask must fit 32 bits")
@@ -119,12 +110,14 @@ def leaf_of(condition: SpanLeaf, memos: dict[Any, Memo]) -> Leaf:  # noqa: PLR09
             return Leaf(Kind.TRACESTATE, memo=_memo(matcher, memos))
         case IsRootSpan():
             return Leaf(Kind.ROOT)
+        case FieldsMatch():
+            return _fields_leaf(condition, memos)
     raise PlanError(f"{condition!r} is no span condition")
 
 
 def _attribute_leaf(
     condition: AttributeIn | AttributeMatches | AttributeInRange | AttributeIs | AttributeExists,
-    memos: dict[Any, Memo],
+    memos: dict[Any, Any],
 ) -> Leaf:
     where = int(condition.where)
     if not 0 < where < 2 * Where.EVENT:
@@ -145,8 +138,19 @@ def _attribute_leaf(
             return Leaf(Kind.EXISTS, of_event, where, key)
 
 
-def _memo(matcher: Matcher, memos: dict[Any, Memo]) -> Memo:
-    return memos.setdefault(matcher, Memo(matcher))
+def _fields_leaf(condition: FieldsMatch, memos: dict[Any, Any]) -> Leaf:
+    for field in condition.fields:
+        if field.key and field.part not in ATTRIBUTE_PARTS:
+            raise PlanError(f"{field}: only an attribute has a key")
+        _encode(field.key)
+    inmost = max((MESSAGE_OF.get(field.part, Where.SPAN) for field in condition.fields), default=Where.SPAN)
+    memo = memos.setdefault(condition.matcher, FieldsMemo(condition.matcher))
+    return Leaf(Kind.FIELDS, inmost is Where.EVENT, memo=memo, fields=condition.fields, inmost=inmost)
+
+
+def _memo(matcher: Matcher, memos: dict[Any, Any]) -> Memo:
+    memo: Memo = memos.setdefault(matcher, Memo(matcher))
+    return memo
 
 
 def _encode(text: str) -> bytes:

@@ -32,6 +32,11 @@ def compiled_scanner() -> Scanner:
     return cast("Scanner", _scanner.Scanner())
 
 
+def is_compiled(scanner: object) -> bool:
+    """Whether this is the compiled scanner itself, whose inside other compiled parts may use."""
+    return COMPILED and isinstance(scanner, _scanner.Scanner)
+
+
 def new_summary(**fields: Any) -> Summary:
     """A summary with the given fields (see `policies.trace.Summary`); no fields: that of a trace without spans."""
     return cast(Summary, (_summary.Summary if COMPILED else PlainSummary)(**fields))

@@ -33,13 +33,18 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
     },
     "KeyValue": {"key": (1, _BYTES, False), "value": (2, "AnyValue", False)},
     "TracesData": {"resource_spans": (1, _BYTES, True)},
-    "ResourceSpans": {"resource": (1, _BYTES, True), "scope_spans": (2, _BYTES, True)},
-    "ScopeSpans": {"scope": (1, _BYTES, True), "spans": (2, _BYTES, True)},
+    "ResourceSpans": {"resource": (1, _BYTES, True), "scope_spans": (2, _BYTES, True), "schema_url": (3, _BYTES, True)},
+    "ScopeSpans": {"scope": (1, _BYTES, True), "spans": (2, _BYTES, True), "schema_url": (3, _BYTES, True)},
     "Resource": {"attributes": (1, "KeyValue", True)},
     "Scope": {"attributes": (3, "KeyValue", True)},
     "Event": {"name": (2, _BYTES, False), "attributes": (3, "KeyValue", True)},
     "Link": {"attributes": (4, "KeyValue", True)},
     "Status": {"code": (3, _INT32, False)},
+    # Attributes as they came, for tests in Python; the values of one are joined, as protobuf merges them.
+    "RawKeyValue": {"key": (1, _BYTES, False), "value": (2, _BYTES, True)},
+    "RawResource": {"attributes": (1, _BYTES, True)},
+    "RawScope": {"attributes": (3, _BYTES, True)},
+    "RawEvent": {"attributes": (3, _BYTES, True)},
     # What a record must be: every message that is ever looked into, declared as such, and no other field.
     "CheckedSpan": {
         "attributes": (9, "KeyValue", True),

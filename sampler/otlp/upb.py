@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from sampler.otlp.annotate import annotate
 from sampler.otlp.annotation import AnnotateResult, Annotation, varint
 from sampler.otlp.errors import ScanError, growth_error, max_grown_bytes
-from sampler.otlp.evaluate import Evaluation, evaluation_of
+from sampler.otlp.evaluate import Evaluation, Header, evaluation_of
 from sampler.otlp.partition import Hasher, check_hasher, plain_partition_of
 from sampler.otlp.plan import ScanPlan
 from sampler.otlp.results import ScanResult, SplitResult
@@ -25,8 +25,6 @@ _check = SLIM["CheckedTracesData"].FromString
 _traces_data = SLIM["TracesData"].FromString
 _resource_spans = SLIM["ResourceSpans"].FromString
 _scope_spans = SLIM["ScopeSpans"].FromString
-_resource = SLIM["Resource"].FromString
-_scope = SLIM["Scope"].FromString
 _span = SLIM["Span"].FromString
 
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
@@ -121,21 +119,19 @@ def _check_growth(traces: dict[bytes, _Trace], record_size: int) -> None:
 def _group_resource(content: bytes, evaluation: Evaluation | None, traces: dict[bytes, _Trace]) -> tuple[_Section, int]:
     """(the section, number of its spans with invalid ids)."""
     message = _resource_spans(content)
-    resources = [_resource(resource) for resource in message.resource]
-    resource_bits = evaluation.resource(resources) if evaluation else 0
+    resource = evaluation.resource(message) if evaluation else None
     scopes = list(message.scope_spans)
     message.ClearField("scope_spans")
     section = _Section(content, message.SerializeToString())
     invalid = 0
     for scope_content in scopes:
         scope_message = _scope_spans(scope_content)
-        scope_resources = [_scope(scope) for scope in scope_message.scope]
-        bits = resource_bits | evaluation.scope(scope_resources) if evaluation else 0
+        scope = evaluation.scope(scope_message, resource) if evaluation and resource else None
         spans = list(scope_message.spans)
         scope_message.ClearField("spans")
         header = scope_message.SerializeToString()
         section.header_bytes += len(header)
-        invalid += _group_spans(spans, section, header, evaluation, bits, traces)
+        invalid += _group_spans(spans, section, header, evaluation, scope, traces)
     return section, invalid
 
 
@@ -144,7 +140,7 @@ def _group_spans(
     section: _Section,
     header: bytes,
     evaluation: Evaluation | None,
-    bits: int,
+    surrounding: Header | None,
     traces: dict[bytes, _Trace],
 ) -> int:
     invalid = 0
@@ -164,8 +160,8 @@ def _group_spans(
             run = runs[trace_id] = _new_run(trace, trace_id, section, header)
         run.append(content)
         trace.spans += 1
-        if evaluation:
-            evaluation.fold(span, content, bits, trace.summary)
+        if evaluation and surrounding:
+            evaluation.fold(span, content, surrounding, trace.summary)
     return invalid
 
 

@@ -1,11 +1,11 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from sampler.otlp._compiled.fields cimport MAPS, FieldsState, NativeFields
 from sampler.otlp._compiled.summary cimport Facts
-from sampler.otlp._compiled.wire cimport KeyValue, bytes_t
+from sampler.otlp._compiled.wire cimport KeyValue, Text, bytes_t
 
 cdef enum:
     WORDS = 8  # 512 leaves
-    MAPS = 4  # resource, scope, span, event: bit i of Where is map i
     LENGTHS = 256  # attribute keys are filtered by length; all longer ones share the last entry
 
 # The kinds of sampler.otlp.leaves.Kind.
@@ -23,10 +23,7 @@ cdef enum:
     FLAGS = 10
     TRACESTATE = 11
     ROOT = 12
-
-cdef struct Text:
-    bytes_t data
-    size_t size
+    DURATION_FROM_ZERO = 13
 
 cdef struct Leaf:
     int kind
@@ -45,6 +42,7 @@ cdef struct Key:
     bytes_t data
     size_t size
     int next  # the next key of a length with the same table entry, -1 for none
+    int slot  # where the value is kept for tests in Python, NO_SLOT where none asks for it
     uint32_t first_leaf
     uint32_t leaf_count
 
@@ -68,11 +66,12 @@ cdef struct SpanFields:
 
 cdef class NativePlan:
     cdef list kept  # what the pointers below borrow from
+    cdef NativeFields fields  # None where no condition asks Python
     cdef Text* texts
     cdef int64_t* numbers
     cdef Leaf* leaves  # attribute leaves in the order of their keys, then span leaves, then event leaves
     cdef Key* keys
-    cdef uint16_t* code
+    cdef uint32_t* code
     cdef uint32_t span_leaf, event_leaf, leaf_end
     cdef int key_of[MAPS][LENGTHS]
     cdef int words  # of 64 leaves in use
@@ -83,12 +82,16 @@ cdef class NativePlan:
     cdef uint16_t* program_condition
     cdef uint8_t* program_of_event
 
-    cdef int attribute(self, int map, KeyValue* kv, Bits* bits) except -1
-    cdef int finish_span(self, SpanFields* span, Bits* surrounding, Bits* own, Facts* facts) except -1
-    cdef int finish_event(self, Text name, Bits* span_bits, Bits* event_bits, Facts* facts) except -1
+    cdef int attribute(self, int map, KeyValue* kv, Bits* bits) except -2
+    cdef int finish_span(
+        self, SpanFields* span, Bits* surrounding, Bits* own, FieldsState fields, Facts* facts
+    ) except -1
+    cdef int finish_event(
+        self, Text name, Bits* span_bits, Bits* event_bits, FieldsState fields, Facts* facts
+    ) except -1
     cdef bint ask(self, Leaf* leaf, bytes_t data, size_t size) except -1
     cdef bint text_in(self, Leaf* leaf, bytes_t data, size_t size) except -1
-    cdef int run(self, bint of_event, Bits* bits, Facts* facts) noexcept
+    cdef int run(self, bint of_event, Bits* bits, FieldsState fields, Facts* facts) except -1
     cdef bint test(self, Leaf* leaf, SpanFields* span) except -1
     cdef int build(self, plan) except -1
     cdef fill_leaves(self, list every)

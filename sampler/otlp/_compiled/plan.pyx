@@ -8,17 +8,20 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
+from sampler.otlp._compiled.fields cimport MAPS, NO_SLOT, FieldsState, NativeFields
 from sampler.otlp._compiled.summary cimport Facts
-from sampler.otlp._compiled.wire cimport BOOL_VALUE, INT_VALUE, STRING_VALUE, KeyValue, bytes_t
+from sampler.otlp._compiled.wire cimport BOOL_VALUE, INT_VALUE, STRING_VALUE, KeyValue, Text, bytes_t
 
-from sampler.otlp import plan as plans
+from sampler.otlp.leaves import Kind as LeafKind
 
 cdef enum:
     FEW = 8  # sets up to this size are compared one by one
-    OP_AND = 512
-    OP_OR = 513
-    OP_NOT = 514
-    OP_TRUE = 515
+    OP_NOT = 512
+    OP_TRUE = 513
+    OP_FALSE = 514
+    OP_SKIP_IF_NO = 515
+    OP_SKIP_IF_YES = 516
+    OP_ASK = 1024  # and the index of a leaf that asks Python
 
 cdef void* allocate(size_t count, size_t size) except NULL:
     cdef void* memory = PyMem_Calloc(count + 1, size)
@@ -57,16 +60,22 @@ cdef class NativePlan:
         PyMem_Free(self.program_of_event)
 
     cdef int build(self, plan) except -1:
-        attributes, spans, events = [], [], []
+        attributes, spans, events, fields = [], [], [], []
         for number, leaf in enumerate(plan.leaves):
             if leaf is None:
                 continue
-            (attributes if leaf.where else events if leaf.of_event else spans).append((number, leaf))
+            if leaf.kind is LeafKind.FIELDS:
+                fields.append((number, leaf))
+            else:
+                (attributes if leaf.where else events if leaf.of_event else spans).append((number, leaf))
         per_map = []
+        if fields:
+            self.fields = NativeFields(fields)
+            per_map.extend((map_index, key, -1, slot) for (map_index, key), slot in self.fields.slots.items())
         for map_index in range(MAPS):
             per_map.extend((map_index, leaf.key, number, leaf) for number, leaf in attributes if leaf.where >> map_index & 1)
         per_map.sort(key=lambda entry: entry[:3])
-        every = [(number, leaf) for _, _, number, leaf in per_map]
+        every = [(number, leaf) for _, _, number, leaf in per_map if number >= 0]
         self.span_leaf = <uint32_t>len(every)
         every += spans
         self.event_leaf = <uint32_t>len(every)
@@ -121,23 +130,30 @@ cdef class NativePlan:
                 key = &self.keys[count]
                 key.data = <bytes_t><const char*>data
                 key.size = len(data)
+                key.slot = NO_SLOT
                 key.first_leaf = leaf
                 slot = <int>min(len(data), LENGTHS - 1)
                 key.next = self.key_of[map_index][slot]
                 self.key_of[map_index][slot] = count
                 count += 1
-            self.keys[count - 1].leaf_count += 1
-            leaf += 1
+            if entry[2] < 0:
+                self.keys[count - 1].slot = entry[3]
+            else:
+                self.keys[count - 1].leaf_count += 1
+                leaf += 1
         return 0
 
     cdef int build_programs(self, plan) except -1:
         cdef uint32_t at = 0, index = 0
         cdef int word
         programs = plan.programs
+        asks = {}
+        if self.fields is not None:
+            asks = {number: OP_ASK + position for position, number in enumerate(self.fields.numbers)}
         for word in range(4):
             self.identity[word] = (plan.identity >> 64 * word) & 0xFFFFFFFFFFFFFFFF
         self.program_count = <uint32_t>len(programs)
-        self.code = <uint16_t*>allocate(sum([len(program.code) for program in programs]), sizeof(uint16_t))
+        self.code = <uint32_t*>allocate(sum([len(program.code) for program in programs]), sizeof(uint32_t))
         self.program_start = <uint32_t*>allocate(len(programs) + 1, sizeof(uint32_t))
         self.program_condition = <uint16_t*>allocate(len(programs), sizeof(uint16_t))
         self.program_of_event = <uint8_t*>allocate(len(programs), 1)
@@ -149,8 +165,11 @@ cdef class NativePlan:
             else:
                 self.has_span_programs = True
             self.program_start[index] = at
+            counts = False
             for instruction in program.code:
-                self.code[at] = instruction
+                # The number behind a skip counts positions and is no leaf.
+                self.code[at] = instruction if counts else asks.get(instruction, instruction)
+                counts = not counts and instruction >= OP_SKIP_IF_NO
                 at += 1
             index += 1
         self.program_start[index] = at
@@ -175,8 +194,8 @@ cdef class NativePlan:
                 return True
         return False
 
-    # Sets the bits of the leaves that an attribute of map `map` satisfies.
-    cdef int attribute(self, int map, KeyValue* kv, Bits* bits) except -1:
+    # Sets the bits of the leaves that an attribute of map `map` satisfies; says in which slot its value is kept.
+    cdef int attribute(self, int map, KeyValue* kv, Bits* bits) except -2:
         cdef int index = self.key_of[map][kv.key_size if kv.key_size < LENGTHS - 1 else LENGTHS - 1]
         cdef Key* key
         cdef Leaf* leaf
@@ -200,9 +219,9 @@ cdef class NativePlan:
                         holds = kv.type == BOOL_VALUE and kv.number == leaf.low
                     if holds:
                         set_bit(bits, leaf.number)
-                return 0
+                return key.slot
             index = key.next
-        return 0
+        return NO_SLOT
 
     cdef bint test(self, Leaf* leaf, SpanFields* span) except -1:
         cdef uint32_t index
@@ -218,8 +237,8 @@ cdef class NativePlan:
             return self.text_in(leaf, span.name.data, span.name.size)
         if leaf.kind == NAME_MATCHES:
             return self.ask(leaf, span.name.data, span.name.size)
-        if leaf.kind == DURATION:
-            if span.start == 0 or span.end == 0:
+        if leaf.kind == DURATION or leaf.kind == DURATION_FROM_ZERO:
+            if leaf.kind == DURATION and (span.start == 0 or span.end == 0):
                 return False
             if span.end >= span.start:
                 span_of_time = span.end - span.start
@@ -238,7 +257,9 @@ cdef class NativePlan:
         return span.root
 
     # Tests the span's own leaves, joins the bits of what surrounds it, and answers the conditions asked of spans.
-    cdef int finish_span(self, SpanFields* span, Bits* surrounding, Bits* own, Facts* facts) except -1:
+    cdef int finish_span(
+        self, SpanFields* span, Bits* surrounding, Bits* own, FieldsState fields, Facts* facts
+    ) except -1:
         cdef uint32_t position
         cdef int word
         cdef uint64_t any_bit = 0
@@ -250,10 +271,12 @@ cdef class NativePlan:
         for word in range(4 if self.words > 4 else self.words):
             facts.bits[word] |= own.word[word] & self.identity[word]
         if self.has_span_programs:
-            self.run(False, own, facts)
+            self.run(False, own, fields, facts)
         return 0
 
-    cdef int finish_event(self, Text name, Bits* span_bits, Bits* event_bits, Facts* facts) except -1:
+    cdef int finish_event(
+        self, Text name, Bits* span_bits, Bits* event_bits, FieldsState fields, Facts* facts
+    ) except -1:
         cdef uint32_t position
         cdef int word
         cdef Leaf* leaf
@@ -268,36 +291,34 @@ cdef class NativePlan:
                 set_bit(event_bits, leaf.number)
         for word in range(self.words):
             event_bits.word[word] |= span_bits.word[word]
-        self.run(True, event_bits, facts)
+        self.run(True, event_bits, fields, facts)
         return 0
 
     # Runs the programs asked of spans, or of events, whose condition is not answered yet.
-    cdef int run(self, bint of_event, Bits* bits, Facts* facts) noexcept:
-        cdef bint stack[64]  # a condition is at most 60 deep, and terms are joined two by two
-        cdef uint32_t index, at
-        cdef int top
-        cdef uint16_t op, condition
+    cdef int run(self, bint of_event, Bits* bits, FieldsState fields, Facts* facts) except -1:
+        cdef uint32_t index, at, end, op
+        cdef uint16_t condition
+        cdef bint answer
         for index in range(self.program_count):
             condition = self.program_condition[index]
             if self.program_of_event[index] != of_event or facts.bits[condition >> 6] >> (condition & 63) & 1:
                 continue
-            top = 0
-            for at in range(self.program_start[index], self.program_start[index + 1]):
+            answer = False
+            at = self.program_start[index]
+            end = self.program_start[index + 1]
+            while at < end:
                 op = self.code[at]
-                if op < OP_AND:
-                    stack[top] = bits.word[op >> 6] >> (op & 63) & 1
-                    top += 1
+                at += 1
+                if op < OP_NOT:
+                    answer = bits.word[op >> 6] >> (op & 63) & 1
+                elif op == OP_SKIP_IF_NO or op == OP_SKIP_IF_YES:
+                    at += 1 + (self.code[at] if answer == (op == OP_SKIP_IF_YES) else 0)
                 elif op == OP_NOT:
-                    stack[top - 1] = not stack[top - 1]
-                elif op == OP_AND:
-                    top -= 1
-                    stack[top - 1] = stack[top - 1] and stack[top]
-                elif op == OP_OR:
-                    top -= 1
-                    stack[top - 1] = stack[top - 1] or stack[top]
+                    answer = not answer
+                elif op >= OP_ASK:
+                    answer = fields.ask(op - OP_ASK)
                 else:
-                    stack[top] = op == OP_TRUE
-                    top += 1
-            if stack[0]:
+                    answer = op == OP_TRUE
+            if answer:
                 facts.bits[condition >> 6] |= <uint64_t>1 << (condition & 63)
         return 0

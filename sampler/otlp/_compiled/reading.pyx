@@ -4,8 +4,20 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from sampler.otlp._compiled.fields cimport (
+    END_SLOT,
+    EVENT_NAME_SLOT,
+    EVENT_SLOT,
+    KIND_SLOT,
+    NAME_SLOT,
+    SPAN_SLOT,
+    START_SLOT,
+    STATUS_SLOT,
+    TRACESTATE_SLOT,
+    fields_state,
+)
 from sampler.otlp._compiled.grouping cimport Group, Section
-from sampler.otlp._compiled.plan cimport Bits, SpanFields, Text
+from sampler.otlp._compiled.plan cimport Bits, SpanFields
 from sampler.otlp._compiled.summary cimport Facts, offer_rv, read_ot
 from sampler.otlp._compiled.wire cimport (
     MAX_DEPTH,
@@ -15,6 +27,7 @@ from sampler.otlp._compiled.wire cimport (
     SPAN_DEPTH,
     Field,
     KeyValue,
+    Text,
     bytes_t,
     next_field,
     read_key_value,
@@ -44,6 +57,12 @@ cdef inline void set_text(Text* text, Field* field) noexcept nogil:
     text.size = field.end - field.value
 
 
+# 8 bytes, little-endian: setup.py builds for such machines only. `number` must outlive the use.
+cdef inline void set_number(Text* text, const void* number) noexcept nogil:
+    text.data = <bytes_t>number
+    text.size = 8
+
+
 # The state of one pass. Functions return 0, a fault code, or -1 with a Python exception set.
 @cython.final
 cdef class Pass:
@@ -52,7 +71,7 @@ cdef class Pass:
         cdef Field field
         cdef KeyValue kv
         cdef bytes_t p = message.value
-        cdef int code
+        cdef int code, slot
         while p < message.end:
             code = next_field(p, message.end, &field, &self.fault, depth)
             if code != OK:
@@ -62,13 +81,21 @@ cdef class Pass:
                 if code != OK:
                     return code
                 if bits != NULL:
-                    self.plan.attribute(map, &kv, bits)
+                    slot = self.plan.attribute(map, &kv, bits)
+                    if slot >= 0:
+                        self.fields.attribute(slot, &field, &kv)
             p = field.end
         return OK
 
     cdef int record(self, bytes_t p, bytes_t end) except -1:
         cdef Field field
         cdef int code
+        if self.plan is None or self.plan.fields is None:
+            self.fields = None
+        elif self.fields is None or self.fields.plan is not self.plan.fields:
+            self.fields = fields_state(self.plan.fields)
+        else:
+            self.fields.joined = None
         while p < end:
             code = next_field(p, end, &field, &self.fault, MAX_DEPTH)
             if code != OK:
@@ -96,6 +123,8 @@ cdef class Pass:
                 section.header_size += field.end - field.start
             p = field.end
         section.last_piece = self.grouping.piece_count
+        if self.fields is not None:
+            self.fields.enter(map, message.value)
         cdef uint32_t index
         for index in range(section.first_piece, section.last_piece):
             next_field(self.grouping.pieces[index].start, message.end, &field, &self.fault, depth)
@@ -103,6 +132,10 @@ cdef class Pass:
                 code = self.attributes(&field, attribute_tag, map, bits, depth - 1)
                 if code != OK:
                     return code
+            if self.fields is not None:
+                self.fields.header(map, &field)
+        if self.fields is not None:
+            self.fields.end_header(map)
         return OK
 
     cdef int resource_spans(self, Field* message) except -1:
@@ -161,6 +194,8 @@ cdef class Pass:
         span.name.data = message.value
         if has_plan:
             clear_bits(&bits)
+        if self.fields is not None:
+            self.fields.enter(SPAN, message.value)
         code = self.span_fields(message, &span, &bits if has_plan else NULL)
         if code != OK:
             return code
@@ -183,7 +218,7 @@ cdef class Pass:
         cdef KeyValue kv
         cdef bytes_t p = message.value
         cdef bytes_t end = message.end
-        cdef int code
+        cdef int code, slot
         while p < end:
             code = next_field(p, end, &field, &self.fault, SPAN_DEPTH)
             if code != OK:
@@ -193,7 +228,9 @@ cdef class Pass:
                 if code != OK:
                     return code
                 if bits != NULL:
-                    self.plan.attribute(SPAN, &kv, bits)
+                    slot = self.plan.attribute(SPAN, &kv, bits)
+                    if slot >= 0:
+                        self.fields.attribute(slot, &field, &kv)
             elif field.tag == 0x0A:
                 set_text(&span.trace_id, &field)
             elif field.tag == 0x12:
@@ -241,6 +278,18 @@ cdef class Pass:
             p = field.end
         return OK
 
+    # The attributes are taken while the span is read; this is the rest.
+    cdef void take_span(self, Field* message, SpanFields* span) noexcept:
+        cdef Text* slots = self.fields.slots
+        set_text(&slots[SPAN_SLOT], message)
+        slots[NAME_SLOT] = span.name
+        if span.tracestate.data != NULL:
+            slots[TRACESTATE_SLOT] = span.tracestate
+        set_number(&slots[STATUS_SLOT], &span.status)
+        set_number(&slots[KIND_SLOT], &span.kind)
+        set_number(&slots[START_SLOT], &span.start)
+        set_number(&slots[END_SLOT], &span.end)
+
     cdef int fold(self, Field* message, SpanFields* span, Bits* bits, Facts* facts) except -1:
         cdef bint has_threshold
         cdef uint64_t span_id = 0
@@ -260,7 +309,9 @@ cdef class Pass:
             for index in range(8):
                 span_id = span_id << 8 | span.span_id.data[index]
             offer_rv(facts, rv, span.root, span_id)
-        self.plan.finish_span(span, &self.scope_bits, bits, facts)
+        if self.fields is not None:
+            self.take_span(message, span)
+        self.plan.finish_span(span, &self.scope_bits, bits, self.fields, facts)
         if self.plan.has_events:
             self.events(message, bits, facts)
         return 0
@@ -278,6 +329,8 @@ cdef class Pass:
             if field.tag != 0x5A:
                 continue
             clear_bits(&bits)
+            if self.fields is not None:
+                self.fields.enter(EVENT, field.value)
             self.attributes(&field, 0x1A, EVENT, &bits, SPAN_DEPTH - 1)
             name.data = q = field.value
             name.size = 0
@@ -286,5 +339,8 @@ cdef class Pass:
                 if part.tag == 0x12:
                     set_text(&name, &part)
                 q = part.end
-            self.plan.finish_event(name, span_bits, &bits, facts)
+            if self.fields is not None:
+                set_text(&self.fields.slots[EVENT_SLOT], &field)
+                self.fields.slots[EVENT_NAME_SLOT] = name
+            self.plan.finish_event(name, span_bits, &bits, self.fields, facts)
         return 0

@@ -38,12 +38,20 @@ cdef int check_growth(Grouping grouping, uint64_t size) except -1:
     return 0
 
 
+cdef bytes chunk_of(Pass work, Group* group, bytes record):
+    cdef bytes chunk
+    if work.grouping.group_count == 1 and work.invalid == 0:
+        group.facts.size_bytes = <uint64_t>PyBytes_GET_SIZE(record)
+        return record
+    group.facts.size_bytes = work.grouping.chunk_size(group)
+    chunk = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>group.facts.size_bytes)
+    work.grouping.write_chunk(group, <uint8_t*>PyBytes_AS_STRING(chunk))
+    return chunk
+
+
 @cython.final
 cdef class Scanner:
     """The compiled scanner; see `sampler.otlp.Scanner`. One thread at a time gets the kept scratch memory."""
-
-    cdef Grouping scratch
-    cdef Annotator annotator
 
     name = "compiled"
 
@@ -51,22 +59,20 @@ cdef class Scanner:
         self.scratch = Grouping()
         self.annotator = Annotator()
 
-    cdef Pass run(self, NativePlan plan, bytes record):
-        cdef Pass work = Pass()
-        cdef bytes_t start = <bytes_t>PyBytes_AS_STRING(record)
-        cdef int code
+    cdef begin(self, Pass work, NativePlan plan):
         work.plan = plan
         work.grouping = Grouping() if self.scratch.busy else self.scratch
         work.grouping.busy = True
-        try:
-            code = work.record(start, start + PyBytes_GET_SIZE(record))
-            if code != OK:
-                raise ScanError(work.fault.at - start, CODES[code])
-            check_growth(work.grouping, PyBytes_GET_SIZE(record))
-        except BaseException:
-            self.done(work)
-            raise
-        return work
+
+    cdef int read(self, Pass work, bytes record) except -1:
+        cdef bytes_t start = <bytes_t>PyBytes_AS_STRING(record)
+        cdef int code
+        work.invalid = 0
+        code = work.record(start, start + PyBytes_GET_SIZE(record))
+        if code != OK:
+            raise ScanError(work.fault.at - start, CODES[code])
+        check_growth(work.grouping, PyBytes_GET_SIZE(record))
+        return 0
 
     cdef done(self, Pass work):
         work.grouping.release()
@@ -74,30 +80,25 @@ cdef class Scanner:
 
     def scan(self, plan, bytes record not None):
         """Cut a record into one chunk a trace, each with its summary; ScanError where it is no valid TracesData."""
-        cdef Pass work = self.run(native_plan(plan), record)
+        cdef Pass work = Pass()
+        self.begin(work, native_plan(plan))
         try:
-            return ScanResult(self.traces(work.grouping, record, work.invalid), work.invalid)
+            self.read(work, record)
+            return ScanResult(self.traces(work, record), work.invalid)
         finally:
             self.done(work)
 
-    cdef list traces(self, Grouping grouping, bytes record, size_t invalid):
+    cdef list traces(self, Pass work, bytes record):
+        cdef Grouping grouping = work.grouping
         cdef list found = PyList_New(grouping.group_count)
         cdef uint32_t index
         cdef Group* group
         cdef Summary summary
         cdef bytes chunk
-        cdef size_t size
         for index in range(grouping.group_count):
             group = &grouping.groups[index]
+            chunk = chunk_of(work, group, record)
             summary = Summary.__new__(Summary)
-            if grouping.group_count == 1 and invalid == 0:
-                chunk = record
-                size = PyBytes_GET_SIZE(record)
-            else:
-                size = grouping.chunk_size(group)
-                chunk = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
-                grouping.write_chunk(group, <uint8_t*>PyBytes_AS_STRING(chunk))
-            group.facts.size_bytes = size
             summary.facts = group.facts
             entry = (PyBytes_FromStringAndSize(<const char*>group.id, 16), chunk, summary)
             Py_INCREF(entry)
@@ -107,8 +108,10 @@ cdef class Scanner:
     def split(self, bytes request not None, int partitions, str hasher not None):
         """Pack a request's spans by partition; ScanError where it is no valid TracesData."""
         cdef int rule = hasher_number(partitions, hasher)
-        cdef Pass work = self.run(None, request)
+        cdef Pass work = Pass()
+        self.begin(work, None)
         try:
+            self.read(work, request)
             return self.parts(work, partitions, rule)
         finally:
             self.done(work)

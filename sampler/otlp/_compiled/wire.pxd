@@ -37,6 +37,11 @@ cdef struct Field:
     uint64_t number
     uint32_t tag
 
+# Bytes that lie in the record, or in an object that outlives their use.
+cdef struct Text:
+    bytes_t data
+    size_t size
+
 
 cdef inline int fail(Fault* fault, bytes_t at, int code) noexcept nogil:
     fault.at = at
@@ -223,6 +228,9 @@ cdef enum:
 cdef struct KeyValue:
     bytes_t key
     size_t key_size
+    bytes_t value  # the content of the first AnyValue, never NULL
+    size_t value_size
+    bint more_values  # there are others, which protobuf would merge into it
     bytes_t text
     size_t text_size
     int64_t number
@@ -262,8 +270,12 @@ cdef inline int read_any_value(bytes_t p, bytes_t end, KeyValue* out, Fault* fau
 cdef inline int read_key_value(bytes_t p, bytes_t end, KeyValue* out, Fault* fault, int depth) noexcept nogil:
     cdef Field field
     cdef int code
+    cdef bint has_value = False
     out.key = p
     out.key_size = 0
+    out.value = p
+    out.value_size = 0
+    out.more_values = False
     out.type = NO_VALUE
     while p < end:
         code = next_field(p, end, &field, fault, depth)
@@ -273,6 +285,12 @@ cdef inline int read_key_value(bytes_t p, bytes_t end, KeyValue* out, Fault* fau
             out.key = field.value
             out.key_size = field.end - field.value
         elif field.tag == 0x12:
+            if has_value:
+                out.more_values = True
+            else:
+                has_value = True
+                out.value = field.value
+                out.value_size = field.end - field.value
             code = read_any_value(field.value, field.end, out, fault, depth - 1)
             if code != OK:
                 return code

@@ -153,6 +153,23 @@ def test_mutated_input_is_judged_alike(seed: int, form: int) -> None:
     assert offset is None
 
 
+@settings(max_examples=600, deadline=None)
+@given(seed=st.integers(0, 2**32), form=st.integers(0, 2**32))
+def test_mutated_input_that_is_taken_is_answered_alike(seed: int, form: int) -> None:
+    """Whatever bytes the conditions and the tests in Python meet in it, both scanners give the same answers."""
+    chance = random.Random(form)
+    record = mutated(Generator(seed).request().SerializeToString(), chance)
+    results = []
+    for name in SCANNERS:
+        try:
+            traces = get_scanner(name).scan(PLAN, record).traces
+        except ScanError:
+            results.append(None)
+        else:
+            results.append([(trace_id, summary.bits, summary.span_count) for trace_id, _, summary in traces])
+    assert all(result == results[0] for result in results)
+
+
 @settings(max_examples=300, deadline=None)
 @given(record=st.binary(max_size=60))
 def test_noise_is_judged_alike(record: bytes) -> None:

@@ -23,7 +23,7 @@ from policies.conditions import (
     Where,
 )
 from sampler.otlp import PlanError, Scanner, compile_plan
-from sampler.otlp.leaves import MEMO_ENTRIES, MEMO_VALUE_BYTES, Memo
+from sampler.otlp.memo import MEMO_ENTRIES, MEMO_VALUE_BYTES, Memo
 from tests.unit.otlp.wire_samples import attribute, field, record_of, span_bytes, text
 
 

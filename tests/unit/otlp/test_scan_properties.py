@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from policies.conditions import Field, FieldsMatch, FieldsMatcher, Part
 from policies.testing import reference_summary
 from sampler.otlp import ScanPlan, compile_plan, decode, get_scanner
 from sampler.otlp.summary import Summary
-from tests.unit.otlp.wire_conditions import random_conditions
-from tests.unit.otlp.wire_samples import SCANNERS, Generator, own_part, reencoded, valid
+from tests.unit.otlp.wire_conditions import meaning, random_conditions
+from tests.unit.otlp.wire_samples import KEYS, SCANNERS, Generator, own_part, reencoded, valid
 
 SEEDS = st.integers(0, 2**32)
 PLANS: dict[int, tuple[list[object], ScanPlan]] = {}
@@ -70,6 +71,35 @@ def test_the_two_scanners_agree_to_the_byte_on_plain_input(seed: int) -> None:
     record = Generator(seed).request().SerializeToString()
     first, *others = [get_scanner(name).scan(plan, record) for name in SCANNERS]
     assert all(first == other for other in others)
+
+
+@settings(max_examples=250, deadline=None)
+@given(seed=SEEDS, form=SEEDS, remember=st.booleans())
+def test_tests_in_python_get_the_same_values(seed: int, form: int, remember: bool) -> None:
+    """Both scanners and the reference ask about the same spans and events, and read the same of them."""
+    chance = random.Random(form)
+    parts = [chance.choice(list(Part)) for _ in range(chance.randint(1, 4))]
+    fields = tuple(Field(part, chance.choice(KEYS) if part.value.endswith("attribute") else "") for part in parts)
+    generator = Generator(seed)
+    generator.invalid_ids = False
+    record = reencoded(generator.request().SerializeToString(), chance)
+    seen: list[tuple[bytes | None, ...]] = []
+
+    def test(values: tuple[bytes | None, ...]) -> bool:
+        seen.append(tuple(meaning(one, value) for one, value in zip(fields, values, strict=True)))
+        return False
+
+    def asked() -> set[tuple[bytes | None, ...]]:
+        found = set(seen)
+        seen.clear()
+        return found
+
+    condition = FieldsMatch(fields, FieldsMatcher("notes", test, remember))
+    reference_summary([condition], TracesData.FromString(record).resource_spans)
+    expected = asked()
+    for name in SCANNERS:
+        get_scanner(name).scan(compile_plan([condition]), record)  # type: ignore[arg-type]
+        assert asked() == expected
 
 
 @settings(max_examples=100, deadline=None)

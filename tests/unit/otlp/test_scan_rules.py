@@ -14,6 +14,7 @@ from policies.conditions import (
     NameIn,
     Negated,
     SpanCondition,
+    SpanDurationInRange,
     StatusIn,
     Where,
 )
@@ -173,6 +174,24 @@ def test_times_root_and_error(scanner: Scanner) -> None:
     assert (summary.start_unix_nano, summary.end_unix_nano) == (20, 30)
     assert (summary.has_root, summary.has_error) == (False, False)
     assert one(scanner, record_of(span_bytes(field(4, bytes(8))))).has_root
+
+
+def test_the_duration_of_a_span_without_both_times(scanner: Scanner) -> None:
+    """There is none, unless a time that is not set counts as 0; what 64 bits do not hold is in no range."""
+    lowest, highest = -(2**63), 2**63 - 1
+    cases = [(0, 5, 5), (3, 0, -3), (0, 0, 0), (7, 9, 2), (2**63, 0, lowest), (0, highest, highest)]
+    for begun, ended, duration in cases:
+        times = field(7, begun.to_bytes(8, "little"), 1), field(8, ended.to_bytes(8, "little"), 1)
+        conditions = (
+            SpanDurationInRange(lowest, highest),
+            SpanDurationInRange(duration, duration, unset_is_zero=True),
+            Negated(SpanDurationInRange(lowest, duration - 1, unset_is_zero=True)) if duration > lowest else AllOf(()),
+            Negated(SpanDurationInRange(duration + 1, unset_is_zero=True)) if duration < highest else AllOf(()),
+        )
+        assert one(scanner, record_of(span_bytes(*times)), *conditions).bits == 0b1110 + bool(begun and ended)
+    for begun, ended in ((0, 2**63), (2**63 + 1, 0)):
+        times = field(7, begun.to_bytes(8, "little"), 1), field(8, ended.to_bytes(8, "little"), 1)
+        assert one(scanner, record_of(span_bytes(*times)), SpanDurationInRange(lowest, highest, True)).bits == 0
 
 
 def test_explicit_randomness_of_the_root_wins(scanner: Scanner) -> None:
