@@ -17,7 +17,7 @@ MADE := $(VENV)/.made
 RUNTIME := $(VENV)/.runtime
 PROJECT := $(VENV)/.project
 DEV := $(VENV)/.dev
-COMPILED := $(wildcard sampler/otlp/_compiled/*.pyx sampler/otlp/_compiled/*.pxd)
+COMPILED := $(wildcard sampler/*/_compiled/*.pyx sampler/*/_compiled/*.pxd)
 
 PIP_TOOLS := 7.6.2
 # pip-compile takes over neither addresses nor options of this machine's pip.
@@ -30,7 +30,7 @@ INPUTS := import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 
 .PHONY: help
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 20
 
 .PHONY: setup
 setup: $(PROJECT)  ## Make .venv with everything tailsampler needs to run
@@ -43,6 +43,10 @@ demo: $(PROJECT)  ## Set up, then sample real traces on this machine, without a 
 test: tools $(DEV) $(PROJECT)  ## Set up, then lint, types and all tests, with a real Kafka (Java 17, Maven)
 	@$(MAKE) --no-print-directory lint
 	@$(PY) -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-faults
+test-faults: tools $(DEV) $(PROJECT)  ## All fault scenarios on a real Kafka (about 20 minutes); writes docs/faults.md
+	@$(PY) -m pytest -m faults tests/faults $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(DEV) $(PROJECT)  ## Ruff (rules and format) and mypy
@@ -67,7 +71,7 @@ lock: $(MADE)  ## Resolve pyproject.toml anew into the two lock files
 .PHONY: clean
 clean:  ## Remove all that was made here, .venv included
 	@rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@rm -f sampler/otlp/_compiled/*.so sampler/otlp/_compiled/*.c
+	@rm -f sampler/*/_compiled/*.so sampler/*/_compiled/*.c
 	@find benchmarks policies sampler tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first three lines of set-up are the only ones that can fail for want of something outside the tree.
@@ -91,7 +95,7 @@ $(DEV): requirements-dev.lock | $(RUNTIME)
 # Without isolation and index: what the build needs is in the lock, with its hash.
 $(PROJECT): pyproject.toml setup.py $(COMPILED) $(RUNTIME)
 	@$(PIP) install --quiet --no-build-isolation --no-deps --no-index --editable .
-	@if compgen -G 'sampler/otlp/_compiled/*.so' >/dev/null; then echo "tailsampler is installed, with its compiled scanner"; \
+	@if compgen -G 'sampler/*/_compiled/*.so' >/dev/null; then echo "tailsampler is installed, with its compiled scanner"; \
 	else echo "tailsampler is installed without its compiled scanner (no C compiler?): it works, at a fraction of the speed"; fi
 	@touch $@
 

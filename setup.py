@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-FOLDER = Path("sampler/otlp/_compiled")
+FOLDERS = (Path("sampler/otlp/_compiled"), Path("sampler/engine/_compiled"))
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,  # the readers check every bound themselves, against the end of the message they are in
@@ -38,7 +38,8 @@ def extensions() -> list[Extension]:
             extra_link_args=links,
             optional=True,
         )
-        for path in sorted(FOLDER.glob("*.pyx"))
+        for folder in FOLDERS
+        for path in sorted(folder.glob("*.pyx"))
     ]
     return list(cythonize(modules, compiler_directives=DIRECTIVES, quiet=True))
 

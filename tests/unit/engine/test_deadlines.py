@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampler.engine.deadlines import Deadlines
+from sampler.engine.entry import TraceEntry
 from sampler.engine.settlement import Settlement
 from sampler.engine.stream_time import StreamTime
-from sampler.engine.trace_table import TraceEntry
 from sampler.engine.watermark import Watermark
 
 

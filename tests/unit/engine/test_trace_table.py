@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sampler.engine import native, trace_table
 from sampler.engine.chunk_store import ChunkStore
+from sampler.engine.entry import PlainTraceEntry, TraceEntry, plain_discard_from
 from sampler.engine.spill import RocksSpill
-from sampler.engine.trace_table import TraceEntry, TraceTable
+from sampler.engine.trace_table import TraceTable
 
 
 @dataclass
@@ -45,6 +47,23 @@ def at(table: TraceTable, number: int) -> TraceEntry:
     return entry
 
 
+def take(table: TraceTable, entry: TraceEntry) -> list[bytes]:
+    """Remove a trace and return its chunks."""
+    chunks = list(table.read(entry))
+    table.discard([entry])
+    return chunks
+
+
+@pytest.fixture(params=["compiled", "plain"], autouse=True)
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entries of a table in both forms."""
+    if request.param == "compiled":
+        assert native.compiled is not None
+    else:
+        monkeypatch.setattr(trace_table, "TraceEntry", PlainTraceEntry)
+        monkeypatch.setattr(trace_table, "discard_from", plain_discard_from)
+
+
 @pytest.fixture(params=["memory", "spilling", "disk"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ChunkStore]:
     """A chunk store of each form; the spilling one takes about ten chunks before it spills."""
@@ -67,7 +86,7 @@ def test_a_trace_comes_back_whole_and_in_order_of_arrival(store: ChunkStore) -> 
     assert len(table) == 5
     assert table.span_count == 150
     for trace in range(5):
-        assert table.take(at(table, trace)) == [b"%d-%d;" % (trace, step) * 20 for step in range(30)]
+        assert take(table, at(table, trace)) == [b"%d-%d;" % (trace, step) * 20 for step in range(30)]
     assert len(table) == table.span_count == 0
     assert store.memory_bytes == store.disk_bytes == 0
 
@@ -76,7 +95,7 @@ def test_chunks_of_the_batch_under_way_can_be_read(store: ChunkStore) -> None:
     """A trace decided in the middle of a batch is read before the batch is written."""
     table = TraceTable(store)
     append(table, ident(1), b"early", Counted(), 0, 0)
-    assert table.take(at(table, 1)) == [b"early"]
+    assert take(table, at(table, 1)) == [b"early"]
 
 
 def test_a_discarded_trace_is_gone_and_gives_its_space_back(store: ChunkStore) -> None:
@@ -87,11 +106,11 @@ def test_a_discarded_trace_is_gone_and_gives_its_space_back(store: ChunkStore) -
         store.flush()
     gone = at(table, 3)
     for number in range(50):
-        table.discard(at(table, number))
+        table.discard([at(table, number)])
     assert store.memory_bytes == store.disk_bytes == 0
     assert table.get(ident(3)) is None
     with pytest.raises(KeyError):
-        table.discard(gone)
+        table.discard([gone])
 
 
 def test_the_oldest_undecided_trace_is_known_whatever_was_decided_before(store: ChunkStore) -> None:
@@ -99,8 +118,8 @@ def test_the_oldest_undecided_trace_is_known_whatever_was_decided_before(store: 
     table = TraceTable(store)
     for number in range(4):
         append(table, ident(number), b"c", Counted(), 10 + number, number)
-    table.discard(at(table, 1))
-    table.discard(at(table, 0))
+    table.discard([at(table, 1)])
+    table.discard([at(table, 0)])
     oldest = table.oldest()
     assert oldest is not None
     assert (oldest.trace_id, oldest.first_offset) == (ident(2), 12)
@@ -113,8 +132,8 @@ def test_entries_decided_behind_an_old_one_do_not_pile_up() -> None:
     for number in range(30_000):
         append(table, ident(number), b"c", Counted(), number, number)
         if number:
-            table.discard(at(table, number))
-    assert len(list(table._arrivals)) <= 10_003
+            table.discard([at(table, number)])
+    assert len(list(table.arrivals)) <= 10_003
     oldest = table.oldest()
     assert oldest is not None
     assert oldest.trace_id == ident(0)
@@ -147,9 +166,9 @@ def test_any_order_of_calls_agrees_with_a_dict(store: ChunkStore, steps: list[tu
         elif trace_id in model:
             expected = model.pop(trace_id)
             if call == "take":
-                assert table.take(at(table, number)) == expected
+                assert take(table, at(table, number)) == expected
             else:
-                table.discard(at(table, number))
+                table.discard([at(table, number)])
     assert {entry.trace_id: table.read(entry) for entry in table.by_age()} == model
     table.clear()
     assert store.memory_bytes == store.disk_bytes == 0
@@ -164,7 +183,7 @@ def test_spilled_buckets_are_deleted_with_their_last_chunk(tmp_path: Path) -> No
         spill.flush()
     assert len(list((tmp_path / "spans").iterdir())) == 7
     for number in range(19):
-        table.discard(at(table, number))
+        table.discard([at(table, number)])
     assert len(list((tmp_path / "spans").iterdir())) == 1
     spill.close()
     assert not (tmp_path / "spans").exists()

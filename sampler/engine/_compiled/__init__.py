@@ -1,0 +1,1 @@
+"""What of the engine is compiled; `sampler.engine.gathering` chooses between this and plain Python."""
