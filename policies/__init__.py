@@ -3,10 +3,10 @@
 Pure code: no I/O, no clock, no Kafka. Authors of policies start at `policies.contract` and `policies.testing`.
 """
 
-from policies.claims import Admission, Candidate, Settlement, admit
+from policies.claims import Admission, Candidate, Settlement, Tick, admit
 from policies.contract import Context, Limiter, Policy, PolicyConfig, Reads, SubPolicy
 from policies.errors import ContractError, PolicyConfigError
-from policies.intent import Claim, Intent, first_of, intersect, invert
+from policies.intent import Claim, Intent, first_match, first_of, intersect, invert
 from policies.policy_set import PolicySet, TraceInput, build_policy_set
 from policies.randomness import Randomness, RandomnessMode, RandomnessSource, randomness_of
 from policies.registry import Registry, installed
@@ -39,11 +39,13 @@ __all__ = [
     "Settlement",
     "SubPolicy",
     "Summary",
+    "Tick",
     "TraceInput",
     "TraceView",
     "Verdict",
     "admit",
     "build_policy_set",
+    "first_match",
     "first_of",
     "installed",
     "intersect",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from policies.conditions import Condition
 from policies.contract import Limiter, Policy, Reads, SubPolicy
+from policies.discovery import code_of
 from policies.errors import Loc, PolicyConfigError, nearest
+from policies.faults import fault_of
 from policies.registry import BrokenPolicyError, Registry, UnknownPolicyTypeError
 
 ON_ERROR = ("skip", "keep")
@@ -60,18 +62,42 @@ def build_list(specs: Sequence[Mapping[str, Any]], registry: Registry, on_error:
             raise PolicyConfigError((index, "name"), f'duplicate policy name "{top.name}"')
         seen.add(top.name)
         built.append(top)
+        if top.policy.veto is not None:
+            built.append(_top(top.name, top.policy.veto, keep_on_error=False))
     if not built:
         raise PolicyConfigError((), "the list of policies is empty: nothing would ever be sampled")
     return built
 
 
+def _top(name: str, policy: Policy, *, keep_on_error: bool) -> TopPolicy:
+    """A policy of the list with what follows from its tree."""
+    everything = list(tree(policy))
+    return TopPolicy(
+        name,
+        policy,
+        keep_on_error,
+        Reads(max(part.reads for part in everything)),
+        frozenset(condition for part in everything for condition in part.conditions),
+        tuple(_limiters(policy)),
+    )
+
+
+def _limiters(policy: Policy) -> Iterator[Limiter]:
+    """The limiters of a tree in the order in which they settle: each knows what those below it have granted."""
+    for sub in policy.subs:
+        yield from _limiters(sub.policy)
+    if isinstance(policy, Limiter):
+        yield policy
+
+
 def normalised(name: str, policy: Policy) -> dict[str, Any]:
-    """A policy with its settings and sub-policies as plain JSON data, defaults filled in."""
+    """A policy with its settings, sub-policies and, of a plugin, a hash of its code, as plain JSON data."""
     return {
         "name": name,
         "type": policy.type,
         "settings": dict(policy.settings()),
         "subs": [normalised(sub.name, sub.policy) for sub in policy.subs],
+        **({"code": code} if (code := code_of(type(policy))) else {}),
     }
 
 
@@ -96,15 +122,7 @@ class _Builder:
             raise PolicyConfigError(
                 (*loc, "on_error"), f'policy "{name}": a drop policy that fails drops nothing, whatever on_error says'
             )
-        everything = list(tree(policy))
-        return TopPolicy(
-            name,
-            policy,
-            on_error == "keep" and not policy.drops,
-            Reads(max(part.reads for part in everything)),
-            frozenset(condition for part in everything for condition in part.conditions),
-            tuple(part for part in everything if isinstance(part, Limiter)),
-        )
+        return _top(name, policy, keep_on_error=on_error == "keep" and not policy.drops)
 
     def build(self, spec: Mapping[str, Any], loc: Loc, name: str, parent: str) -> Policy:
         """One policy with all below it. `parent` is the path of the policy it stands in, "" at the top."""
@@ -124,15 +142,22 @@ class _Builder:
         block = spec.get(kind)
         config = _validated(policy_class.Config, {} if block is None else block, label, (*loc, kind))
         try:
-            return policy_class(config, _Context(self, path, (*loc, kind)))
+            policy = policy_class(config, _Context(self, path, (*loc, kind)))
         except PolicyConfigError:
             raise
         except ValueError as error:
             raise PolicyConfigError((*loc, kind), f"{label}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PolicyConfigError(
                 (*loc, kind), f"{label}: policy type {kind} failed to start: {type(error).__name__}: {error}"
             ) from error
+        fault = fault_of(policy)
+        if fault:
+            raise PolicyConfigError((*loc, kind), f"{label}: policy type {kind} breaks the contract: {fault}")
+        if parent and policy.veto is not None:
+            policy.veto = None
+            policy.notes += ("inside another policy it drops nothing: what it would drop it does not keep, no more",)
+        return policy
 
     def _class_of(self, kind: str, label: str, loc: Loc) -> type[Policy]:
         try:
@@ -178,8 +203,8 @@ class _Context:
     def children(self, field: str, specs: Sequence[Mapping[str, Any]]) -> tuple[SubPolicy, ...]:
         return tuple(self._sub(spec, (*self._loc, field, index)) for index, spec in enumerate(specs))
 
-    def child(self, field: str, spec: Mapping[str, Any]) -> SubPolicy:
-        return self._sub(spec, (*self._loc, field))
+    def child(self, field: str | tuple[str | int, ...], spec: Mapping[str, Any]) -> SubPolicy:
+        return self._sub(spec, (*self._loc, *((field,) if isinstance(field, str) else field)))
 
     def _sub(self, spec: Mapping[str, Any], loc: Loc) -> SubPolicy:
         name = _text(spec, "name", loc)
@@ -207,20 +232,41 @@ def _missing(spec: Mapping[str, Any], key: str, loc: Loc, message: str) -> Polic
     return PolicyConfigError(loc, message)
 
 
+def _fields_at(model: type[BaseModel], loc: Loc) -> list[str]:
+    """The names of the fields of the model that stands at a place inside a config."""
+    for step in loc:
+        field = model.model_fields.get(str(step))
+        if field is not None:
+            model = next(_models_in(field.annotation), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation such as `list[Rule]` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
 def _validated(model: type[BaseModel], block: Any, label: str, loc: Loc) -> BaseModel:
-    """The config of a policy; the first thing that is wrong becomes the error."""
+    """The config of a policy; one thing that is wrong becomes the error."""
     try:
         return model.model_validate(block)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        # A misspelt key is told rather than that the key it was meant to be is missing.
+        first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    except (Exception, SystemExit) as error:
+        raise PolicyConfigError(loc, f"{label}: its Config fails: {type(error).__name__}: {error}") from error
     inside = first["loc"]
     name = str(inside[-1]) if inside else str(loc[-1])
     if first["type"] == "extra_forbidden":
-        known = list(model.model_fields)
+        known = _fields_at(model, inside[:-1])
         raise PolicyConfigError((*loc, *inside), f"{label}: unknown key {name!r}", nearest(name, known)) from None
     if first["type"] == "missing":
         raise PolicyConfigError((*loc, *inside[:-1]), f"{label}: {name} is missing") from None
     text = first["msg"].removeprefix("Value error, ")
     if first["type"] != "value_error":
-        text = f"{name} {_PLAIN.get(first['type'], text)}, got {first['input']!r}"
+        text = f"{name} {_PLAIN.get(first['type'], text.replace('Input should', 'must', 1))}, got {first['input']!r}"
     raise PolicyConfigError((*loc, *inside), f"{label}: {text}") from None

@@ -10,10 +10,21 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 from policies.intent import Claim
-from policies.rset import ALWAYS, NEVER, RSet
+from policies.rset import ALWAYS, NEVER, SPACE, RSet, upper
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """When tokens are shared out, and how many: those of one partition, at one moment of its stream time."""
+
+    ms: int
+    """Milliseconds of stream time."""
+    share: float = 1.0
+    """This partition's part of the budget of all partitions, above 0 and at most 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +69,55 @@ class Admission:
             return NEVER
         if candidate and randomness >= self.threshold:
             return self.threshold
-        place = bisect_right(self._sums, self.tokens - claim.cost)
+        place = bisect_right(self._sums, self.tokens - min(claim.cost, self.tokens))
         return self._randomness[place] + 1 if place < len(self._sums) else ALWAYS
 
 
-def admit(candidates: Sequence[Candidate], tokens: float, burst: float) -> Admission:
+def admit(candidates: Sequence[Candidate], tokens: float, burst: float, *, debt: bool = False) -> Admission:
     """Admit candidates by R from the top until the first that does not fit in `tokens`.
 
     Those that cost more than `tokens` or `burst` are left out first, so that one huge trace blocks nobody. T is the R
-    of the first that did not fit, plus 1; 0 where all fit. Traces with exactly that R are left out together.
+    of the first that did not fit, plus 1; 0 where all fit. Traces with exactly that R are left out together. With
+    `debt` a trace that costs more than `tokens`, though at most `burst`, takes part as one that costs exactly `tokens`:
+    the topmost may be kept alone, and `spent` be more than there was.
     """
-    max_cost = min(tokens, burst)
+    max_cost = min(tokens, burst) if not debt or tokens <= 0 else burst
     eligible = sorted((c for c in candidates if c.cost <= max_cost), key=lambda c: c.randomness, reverse=True)
-    threshold, total = ALWAYS, 0.0
-    randomness: list[int] = []
-    sums: list[float] = []
-    for candidate in eligible:
-        total += candidate.cost
-        randomness.append(candidate.randomness)
-        sums.append(total)
-        if total > tokens:
-            threshold = candidate.randomness + 1
-            break
-    spent = sum(c.cost for c in eligible[: len(sums)] if c.randomness >= threshold)
-    return Admission(threshold, tokens, max_cost, spent, tuple(randomness), tuple(sums))
+    randomness = tuple(candidate.randomness for candidate in eligible)
+    sums = tuple(accumulate(min(candidate.cost, tokens) for candidate in eligible))
+    first_out = bisect_right(sums, tokens)
+    threshold = randomness[first_out] + 1 if first_out < len(sums) else ALWAYS
+    spent = sum(candidate.cost for candidate in eligible[:first_out] if candidate.randomness >= threshold)
+    return Admission(threshold, tokens, max_cost, spent, randomness, sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Each candidate by itself is kept with the chance at which all together take `tokens` on average.
+
+    So none is without a chance, however little there is, but for those that cost more than `max_cost`.
+    """
+
+    tokens: float
+    max_cost: float
+    costs: float
+    """What the candidates cost, those above `max_cost` left out."""
+    spent: float
+
+    def keep(self, claim: Claim, randomness: int, *, candidate: bool) -> RSet:
+        """[T, 2**56), which follows from costs alone; for a trace that was no candidate as if it had been one."""
+        if claim.cost > self.max_cost:
+            return NEVER
+        return _threshold(self.tokens, self.costs if candidate else self.costs + claim.cost)
+
+
+def give_chances(candidates: Sequence[Candidate], tokens: float, burst: float) -> Chance:
+    """Spend `tokens` on average; candidates that cost more than `burst` are left out."""
+    eligible = [candidate for candidate in candidates if candidate.cost <= burst]
+    costs = sum(candidate.cost for candidate in eligible)
+    threshold = _threshold(tokens, costs)
+    return Chance(tokens, burst, costs, sum(each.cost for each in eligible if each.randomness >= threshold))
+
+
+def _threshold(tokens: float, costs: float) -> int:
+    return upper(round((1 - tokens / costs) * SPACE)) if costs else ALWAYS

@@ -119,10 +119,14 @@ class NameMatches:
 
 @dataclass(frozen=True, slots=True)
 class SpanDurationInRange:
-    """end - start of the span, in nanoseconds, lies in [low_ns, high_ns]; a span without both times does not match."""
+    """end - start of the span, in nanoseconds, lies in [low_ns, high_ns].
+
+    A span without both times does not match; with `unset_is_zero` a time that is not set counts as 0 instead.
+    """
 
     low_ns: int = 0
     high_ns: int = INT64_MAX
+    unset_is_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,74 @@ class TraceStateMatches:
 @dataclass(frozen=True, slots=True)
 class IsRootSpan:
     """The span has no parent span id (absent, empty or all zero)."""
+
+
+class Part(enum.Enum):
+    """What of a span can be handed, as bytes, to a test in Python (see `FieldsMatch`).
+
+    An attribute is the wire form of its AnyValue, that of the first with its key; None where there is none. Texts and
+    ids are their bytes, numbers and times 8 bytes, little-endian, signed; empty or 0 where not set. A whole message is
+    its wire form: everything else can be decoded from it.
+    """
+
+    RESOURCE_ATTRIBUTE = "resource attribute"
+    SCOPE_ATTRIBUTE = "scope attribute"
+    SPAN_ATTRIBUTE = "span attribute"
+    EVENT_ATTRIBUTE = "event attribute"
+    SPAN_NAME = "span name"
+    STATUS_CODE = "status code"
+    KIND = "kind"
+    START_TIME = "start time"
+    END_TIME = "end time"
+    TRACE_STATE = "tracestate"
+    EVENT_NAME = "event name"
+    RESOURCE = "resource"
+    RESOURCE_SCHEMA_URL = "resource schema URL"
+    SCOPE = "scope"
+    SCOPE_SCHEMA_URL = "scope schema URL"
+    SPAN = "span"
+    EVENT = "event"
+
+
+EVENT_PARTS = frozenset({Part.EVENT_ATTRIBUTE, Part.EVENT_NAME, Part.EVENT})
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One thing to read: a part, with the key where it is an attribute."""
+
+    part: Part
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsMatcher:
+    """A test on the bytes of several fields, known by its description: equal descriptions must mean equal answers.
+
+    `test` is pure and gets one value a field, in their order; one that raises does not match. With `remember` it is
+    called once per distinct combination of values, behind a bounded memo: say False where values hardly ever repeat.
+    The same value may come in another wire form, or with fields that OTLP does not know: `test` must not care.
+    """
+
+    description: str
+    test: Callable[[tuple[bytes | None, ...]], bool] = field(compare=False, repr=False)
+    remember: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsMatch:
+    """The fields of one span (one event, where one of them is the event's) pass a test in Python.
+
+    Beside other terms it is asked last, and only where its answer matters.
+    """
+
+    fields: tuple[Field, ...]
+    matcher: FieldsMatcher
+
+    @property
+    def of_event(self) -> bool:
+        """Whether it is asked once per event instead of once per span."""
+        return any(each.part in EVENT_PARTS for each in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +251,7 @@ SpanLeaf: TypeAlias = (
     | FlagsAny
     | TraceStateMatches
     | IsRootSpan
+    | FieldsMatch
 )
 SpanCondition: TypeAlias = SpanLeaf | AllOf | AnyOf | Negated
 

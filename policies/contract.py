@@ -26,7 +26,8 @@ randomness, 56 bits) for which it would keep it: `ALWAYS`, `NEVER`, a threshold 
         def describe(self) -> str:
             return f"a database call of at least {self.config.min_ms} ms"
 
-It is found through the entry-point group `tailsampler.policies`, under the name that is its `type`. Test it with
+It is found through the entry-point group `tailsampler.policies`, under the name that is its `type`, or in a file or
+folder that a policy file names under `plugins:`; `tailsampler policies new NAME` writes one to begin with. Test it with
 `policies.testing`, whose `PolicyConformance` checks the obligations below.
 
 Obligations
@@ -47,11 +48,12 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from policies.claims import Candidate, Settlement
+from policies.claims import Candidate, Settlement, Tick
 from policies.conditions import Condition
 from policies.intent import Claim, Intent
 from policies.trace import TraceView
@@ -69,9 +71,12 @@ class Reads(enum.IntEnum):
 
 
 class PolicyConfig(BaseModel):
-    """Base of config models: unknown keys and wrong types are errors, values never change."""
+    """Base of config models: unknown keys and wrong types are errors, values never change.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    The text below a field says what it means, in the reference, in `tailsampler policies describe` and in editors.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,8 @@ class Context(Protocol):
         """Builds the sub-policies that the config field `field` lists; errors point into that field."""
         ...
 
-    def child(self, field: str, spec: Mapping[str, Any]) -> SubPolicy:
-        """Builds the one sub-policy that the config field `field` holds."""
+    def child(self, field: str | tuple[str | int, ...], spec: Mapping[str, Any]) -> SubPolicy:
+        """Builds the one sub-policy that the config field `field` holds; a tuple is the way to one deeper inside."""
         ...
 
 
@@ -106,6 +111,8 @@ class Policy(ABC):
     """Its name in policy files and in the entry-point group."""
     Config: ClassVar[builtins.type[BaseModel]] = PolicyConfig
     """Model of the block `<type>:` of its spec; a missing block is validated as an empty one."""
+    example: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Settings that show its use, for `tailsampler policies describe`; without, they are made from `Config`."""
     drops: ClassVar[bool] = False
     """Its set is subtracted from what the others keep; allowed at the top level only, evaluated first."""
 
@@ -118,6 +125,12 @@ class Policy(ABC):
     """The salt of R it asks for; all policies of a set share one."""
     notes: tuple[str, ...] = ()
     """Things the operator should know, said once at load."""
+    notes_beside_others: tuple[str, ...] = ()
+    """Those that hold only where other policies of the list may keep traces too; for a policy of the list itself."""
+    veto: Policy | None = None
+    """What it drops besides what it keeps: a policy with `drops = True`, without limiters, that goes by the same name.
+    It counts at the top level of the list only; anywhere else it is left out, and a note says so. `describe` of the
+    policy speaks for both."""
 
     def __init__(self, config: Any, context: Context) -> None:
         """`config` is a valid `Config`; a ValueError raised here is reported at the policy's place in the file."""
@@ -142,7 +155,7 @@ class Limiter(Policy):
     """A policy that grants tokens: asked twice, once per trace for the cost, once per tick to share out.
 
     `settle` is pure but for `state`, which it may change: a JSON-able dict, one per partition, stored with every
-    decided tick, so that a replay settles the same. Time is `tick_ms`, milliseconds of stream time, never a clock.
+    decided tick, so that a replay settles the same. Time is `tick.ms`, milliseconds of stream time, never a clock.
     """
 
     reads = Reads.SUMMARY
@@ -156,10 +169,11 @@ class Limiter(Policy):
         """The state of a partition that has decided nothing yet."""
 
     @abstractmethod
-    def settle(self, tick_ms: int, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
+    def settle(self, tick: Tick, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
         """Shares out the tokens of one tick; called when at least one trace of the tick claims.
 
-        `candidates` may be empty, in any order; `policies.claims.admit` does the sharing. Ticks come in rising order.
+        `candidates` may be empty, in any order. Settings speak of all partitions together, of which this one has
+        `tick.share`; `policies.tokens.TokenBucket` does all that for a rate. Ticks come in rising order.
         """
 
     def evaluate(self, trace: TraceView) -> Intent:

@@ -14,7 +14,7 @@ from operator import attrgetter
 from policies.build import TopPolicy
 from policies.conditions import TraceCondition, TraceHasRoot, TraceInRange
 from policies.intent import NOTHING_SETTLED, Intent, Settled, chosen, edges, keep_set
-from policies.randomness import RandomnessSource
+from policies.randomness import DEFAULT_SALT, RandomnessSource
 from policies.rset import ALWAYS, NEVER, SPACE, RSet, contains, difference, union
 from policies.trace import Summary
 from policies.verdict import Decision, Verdict
@@ -26,8 +26,15 @@ _MAX_INTERNED = 1 << 16
 class Verdicts:
     """Concludes from the answers of all policies; equal verdicts are one object, because millions are held."""
 
-    def __init__(self, policies: Sequence[TopPolicy]) -> None:
-        """`policies` in order of evaluation: those that drop come first."""
+    def __init__(
+        self, policies: Sequence[TopPolicy], salt: str = DEFAULT_SALT, tenant: str = "", output: str = ""
+    ) -> None:
+        """`policies` in order of evaluation: those that drop come first. `salt` is that of their randomness.
+
+        `tenant` and `output` are written on every verdict.
+        """
+        self._salt = "" if salt == DEFAULT_SALT else salt
+        self._tenant, self._output = tenant, output
         self._names = tuple(top.name for top in policies)
         self._drops = sum(top.policy.drops for top in policies)
         self._interned: dict[tuple[Decision, RSet, str | None, RandomnessSource], Verdict] = {}
@@ -56,7 +63,9 @@ class Verdicts:
         if verdict is None:
             if len(self._interned) >= _MAX_INTERNED:
                 self._interned.clear()
-            verdict = self._interned[key] = Verdict(decision, keep, policy, source)
+            verdict = self._interned[key] = Verdict(
+                decision, keep, policy, source, salt=self._salt, tenant=self._tenant, output=self._output
+            )
         return verdict
 
 
@@ -80,18 +89,20 @@ def make_plan(intents: Sequence[Intent], verdicts: Verdicts) -> Plan:
     return Plan(tuple(starts[1:]), rows)
 
 
-def key_function(conditions: Iterable[TraceCondition]) -> Callable[[Summary], Hashable]:
+def key_function(conditions: Iterable[TraceCondition], bits: int | None = None) -> Callable[[Summary], Hashable]:
     """A function that gives equal keys to summaries for which all declared conditions have equal answers.
 
-    Of a number only the place between the bounds that occur is kept, so that there are few keys.
+    Of a number only the place between the bounds that occur is kept, so that there are few keys. `bits` has a bit for
+    each span condition that counts; without, all of a summary count.
     """
+    mask = -1 if bits is None else bits
     conditions = list(conditions)
     durations = _cuts(conditions, "duration_ms", _NS_PER_MS)
     spans = _cuts(conditions, "span_count")
     sizes = _cuts(conditions, "size_bytes")
     root = any(isinstance(condition, TraceHasRoot) for condition in conditions)
     if not conditions:
-        return attrgetter("bits")
+        return attrgetter("bits") if bits is None else lambda summary: summary.bits & mask
 
     def duration_class(summary: Summary) -> int:
         start, end = summary.start_unix_nano, summary.end_unix_nano
@@ -99,11 +110,11 @@ def key_function(conditions: Iterable[TraceCondition]) -> Callable[[Summary], Ha
 
     def key_of_duration(summary: Summary) -> Hashable:
         start, end = summary.start_unix_nano, summary.end_unix_nano
-        return summary.bits, bisect_right(durations, end - start if start and end > start else 0)
+        return summary.bits & mask, bisect_right(durations, end - start if start and end > start else 0)
 
     def key_of_all(summary: Summary) -> Hashable:
         return (
-            summary.bits,
+            summary.bits & mask,
             duration_class(summary),
             bisect_right(spans, summary.span_count),
             bisect_right(sizes, summary.size_bytes),

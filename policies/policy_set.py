@@ -7,18 +7,25 @@ import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
+from policies.aliases import NO_ALIASES, Aliases
 from policies.build import TopPolicy, build_list, normalised, tree
+from policies.claims import Tick
 from policies.conditions import Condition, SpanCondition, TraceHasRoot, TraceInRange
-from policies.contract import Reads
+from policies.contract import Limiter, Reads
+from policies.discovery import code_of
 from policies.errors import PolicyConfigError
+from policies.guard import Guard, TooSlowError, share_out
+from policies.header import NO_HEADER
 from policies.intent import Intent, claims
 from policies.plan import Plan, Verdicts, key_function, make_plan
 from policies.randomness import Randomness, RandomnessMode, RandomnessSource
 from policies.registry import Registry, installed
 from policies.rset import ALWAYS, NEVER
 from policies.settle import Case, Settling
+from policies.state import check_state, state_key
 from policies.trace import Summary, TraceView
 from policies.verdict import Verdict
 from policies.views import ConditionsView, Loader, no_spans
@@ -35,6 +42,9 @@ _T = TypeVar("_T")
 class PolicySet:
     """Decides traces: pure but for the limiter state that is passed in, memos that never show, and `errors`."""
 
+    by_header = NO_HEADER
+    """No tenants: no header of a record matters."""
+
     def __init__(
         self,
         policies: Sequence[TopPolicy],
@@ -42,61 +52,133 @@ class PolicySet:
         *,
         sample_on_first_match: bool = False,
         notes: Sequence[str] = (),
+        aliases: Aliases = NO_ALIASES,
     ) -> None:
         """`policies` in list order; those that drop are moved to the front. See `build_policy_set`."""
         self._policies = tuple(sorted(policies, key=lambda top: not top.policy.drops))
         self.randomness = randomness
         self.sample_on_first_match = sample_on_first_match
-        self.notes = tuple(notes)
+        self.notes = tuple(dict.fromkeys(notes))
         conditions = dict.fromkeys(c for top in self._policies for part in tree(top.policy) for c in part.conditions)
         trace_conditions = [c for c in conditions if isinstance(c, TraceInRange | TraceHasRoot)]
-        self.span_conditions: tuple[SpanCondition, ...] = tuple(
-            c for c in conditions if not isinstance(c, TraceInRange | TraceHasRoot)
-        )
+        asked = {c: aliases.applied(c) for c in conditions if not isinstance(c, TraceInRange | TraceHasRoot)}
+        self.span_conditions: tuple[SpanCondition, ...] = tuple(dict.fromkeys(asked.values()))
+        """What a scanner answers: the policies' conditions, with attributes under all their names."""
+        self._aliases = aliases
         self.needs_spans = any(top.reads is Reads.SPANS for top in self._policies)
+        self.plugin_code = frozenset(code_of(type(part)) for top in self._policies for part in tree(top.policy)) - {""}
+        """Hashes of the code of policies that are no part of tailsampler: it may answer anew under an old name."""
         self.errors: Counter[str] = Counter()
         """How often each policy raised, by name."""
         self.last_errors: dict[str, str] = {}
-        """The text of the latest error of each policy, by name."""
+        """The text of the latest error of each policy, by name, with the place in the policy's own code."""
+        self.too_slow: Counter[str] = Counter()
+        """How often each policy was not asked for want of time, by name; these are among `errors`."""
+        self._guards = {id(top): Guard(top) for top in self._policies}
         self.content_hash = self._hash()
-        self._bit_of: dict[Condition, int] = {condition: bit for bit, condition in enumerate(self.span_conditions)}
+        self._asked, self._trace_conditions = asked, trace_conditions
+        bits = {condition: bit for bit, condition in enumerate(self.span_conditions)}
+        self._bit_of: dict[Condition, int] = {condition: bits[scanned] for condition, scanned in asked.items()}
         self._key_of = key_function(trace_conditions)
-        self._verdicts = Verdicts(self._policies)
-        self._settling = Settling(self._policies, self._failed, sample_on_first_match=sample_on_first_match)
+        self._verdicts = Verdicts(self._policies, randomness.salt)
+        self._settling = Settling(
+            self._policies, self._guards, self._failed, sample_on_first_match=sample_on_first_match
+        )
         self._only_conditions = all(top.reads is Reads.CONDITIONS and not top.limiters for top in self._policies)
         self._plans: dict[Hashable, Plan] = {}
         self._answers: dict[Hashable, list[Intent]] = {}
+        self._clock_s: Callable[[], float] | None = None
+
+    def join(self, span_conditions: Sequence[SpanCondition], tenant: str = "", output: str = "") -> None:
+        """Be one of several sets for the traces of one stream, as `policies.tenants` makes them; before any decision.
+
+        Summaries answer `span_conditions`, this set's among them. `tenant` and `output` go into every verdict.
+        """
+        bits = {condition: bit for bit, condition in enumerate(span_conditions)}
+        self._bit_of = {condition: bits[scanned] for condition, scanned in self._asked.items()}
+        self._key_of = key_function(self._trace_conditions, sum(1 << bit for bit in set(self._bit_of.values())))
+        self._verdicts = Verdicts(self._policies, self.randomness.salt, tenant, output)
+
+    def use_clock(self, clock_s: Callable[[], float], beside: Sequence[PolicySet] = ()) -> None:
+        """Limit the time of policies that are no part of tailsampler, as `policies.guard` says; monotonic seconds.
+
+        Those of the sets `beside` share the same time.
+        """
+        sets = (self, *beside)
+        for each in sets:
+            each._clock_s = clock_s
+        share_out([guard for each in sets for guard in each._guards.values()], clock_s)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time taken by each policy that is no part of tailsampler, by name; 0 where no clock is used."""
+        asked = ((top.name, self._guards[id(top)]) for top in self._policies)
+        return {name: guard.seconds for name, guard in asked if not guard.shipped}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the policies in order of evaluation: drop policies first, else as in the list."""
-        return tuple(top.name for top in self._policies)
+        return tuple(dict.fromkeys(top.name for top in self._policies))
+
+    @property
+    def remembers_all(self) -> bool:
+        """Whether every answer follows from conditions, so that none is asked for twice."""
+        return self._only_conditions
+
+    @property
+    def limiters(self) -> tuple[Limiter, ...]:
+        """The limiters of all policies, each under the `context.path` that its claims name."""
+        return tuple(limiter for top in self._policies for limiter in top.limiters)
 
     def randomness_of(self, trace_id: bytes, summary: Summary) -> tuple[int, RandomnessSource]:
         """(R, where it came from) of a trace."""
         return self.randomness.of(trace_id, summary.rv, summary.has_threshold)
 
     def initial_state(self) -> dict[str, Any]:
-        """The limiters' state of a partition that has decided nothing yet: JSON-able, by limiter path."""
-        return {limiter.context.path: limiter.initial_state() for top in self._policies for limiter in top.limiters}
+        """The limiters' state of a partition that has decided nothing yet: JSON-able, by `policies.state.state_key`."""
+        states: dict[str, Any] = {}
+        for limiter in self.limiters:
+            # One that fails here starts afresh, and fails where it is counted, when it first settles.
+            with suppress(Exception, SystemExit):
+                state = limiter.initial_state()
+                check_state(state)
+                states[state_key(limiter)] = state
+        return states
 
-    def decide(self, tick_ms: int, traces: Sequence[TraceInput], state: dict[str, Any]) -> list[Verdict]:
+    def decide(
+        self, tick_ms: int, traces: Sequence[TraceInput], state: dict[str, Any], *, share: float = 1.0
+    ) -> list[Verdict]:
         """Verdicts on all traces that are due in one tick of one partition, in their order.
 
         `tick_ms` is the tick in milliseconds of stream time; `state` is that of the partition and is changed in
-        place (missing limiters start afresh). The same traces, tick and state give the same verdicts and state. A
-        loader that fails raises through; nothing else does.
+        place (missing limiters start afresh); `share` is the part of the limiters' budgets that is this partition's.
+        The same traces, tick, share and state give the same verdicts and state. A loader that fails raises through;
+        nothing else does.
         """
         if self._only_conditions:
             return self._decide_by_plan(traces)
         cases = [self._ask(trace_id, summary, load) for trace_id, summary, load in traces]
-        self._settling.run(tick_ms, cases, state)
+        self._settling.run(Tick(tick_ms, share), cases, state)
         conclude = self._verdicts.conclude
         return [conclude(case.intents, case.randomness, case.source, case.settled) for case in cases]
 
+    def decide_again(self, trace_id: bytes, summary: Summary, load: Callable[[], Sequence[Any]]) -> Verdict:
+        """The verdict on a trace of which more has come since it was decided.
+
+        Limiters are not asked: tokens are for traces that are decided in time. A policy that would need some casts no
+        vote; a drop policy that would drops the trace.
+        """
+        case = self._ask(trace_id, summary, load)
+        sure = [
+            (ALWAYS if top.policy.drops else NEVER) if any(claims(intent)) else intent
+            for top, intent in zip(self._policies, case.intents, strict=True)
+        ]
+        return self._verdicts.conclude(sure, case.randomness, case.source)
+
     def describe(self) -> str:
         """The policies, one a line, in order of evaluation."""
-        return "\n".join(f"{top.name} ({top.policy.type}): {top.policy.describe()}" for top in self._policies)
+        listed = (top for top in self._policies if not any(top.policy is other.policy.veto for other in self._policies))
+        return "\n".join(f"{top.name} ({top.policy.type}): {top.policy.describe()}" for top in listed)
 
     def _decide_by_plan(self, traces: Sequence[TraceInput]) -> list[Verdict]:
         """The fast path, where every answer follows from conditions and R."""
@@ -129,8 +211,8 @@ class PolicySet:
         """First phase, the general way: answers of policies that read conditions only are remembered."""
         key = self._key_of(summary)
         remembered = self._answers.get(key)
-        failures = self.errors.total()
-        loader = Loader(load) if self.needs_spans else None
+        sound = True
+        loader = Loader(load, self._clock_s) if self.needs_spans else None
         view = TraceView(trace_id, summary, self._bit_of, no_spans)
         spans_view = TraceView(trace_id, summary, self._bit_of, loader) if loader else view
         intents: list[Intent] = []
@@ -139,9 +221,13 @@ class PolicySet:
                 intents.append(remembered[index])
             elif top.reads is Reads.SPANS:
                 intents.append(NEVER if _settled_before(top, intents) else self._evaluate(top, spans_view, loader))
-            else:
+            elif top.reads is Reads.SUMMARY:
                 intents.append(self._evaluate(top, view, None))
-        if remembered is None and self.errors.total() == failures:
+            else:
+                failures = self.errors.total()
+                intents.append(self._evaluate(top, view, None))
+                sound = sound and self.errors.total() == failures
+        if remembered is None and sound:
             _remember(self._answers, key, list(intents))
         randomness, source = self.randomness_of(trace_id, summary)
         return Case(randomness, source, intents)
@@ -151,18 +237,17 @@ class PolicySet:
         if top.reads is Reads.CONDITIONS:
             view = ConditionsView(view, top.conditions)
         try:
-            intent = top.policy.evaluate(view)
-            _check(top, intent)
-        except Exception as error:
+            return self._guards[id(top)].evaluate(view, loader)
+        except (Exception, SystemExit) as error:
             if loader is not None and loader.failure is not None:
                 raise loader.failure from None
             self._failed(top, error)
             return ALWAYS if top.keep_on_error else NEVER
-        return intent
 
-    def _failed(self, top: TopPolicy, error: Exception) -> None:
+    def _failed(self, top: TopPolicy, error: BaseException) -> None:
         self.errors[top.name] += 1
-        self.last_errors[top.name] = f"{type(error).__name__}: {error}"
+        self.too_slow[top.name] += isinstance(error, TooSlowError)
+        self.last_errors[top.name] = self._guards[id(top)].culprit(error)
 
     def _hash(self) -> str:
         settings = {
@@ -172,6 +257,7 @@ class PolicySet:
             "randomness": self.randomness.mode,
             "hash_salt": self.randomness.salt,
             "sample_on_first_match": self.sample_on_first_match,
+            **({"attribute_aliases": self._aliases.groups} if self._aliases else {}),
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -184,23 +270,28 @@ def build_policy_set(
     sample_on_first_match: bool = False,
     on_error: str = "skip",
     registry: Registry | None = None,
+    aliases: Aliases = NO_ALIASES,
 ) -> PolicySet:
     """The policy set of a list of specs as in a policy file; raises PolicyConfigError with the place inside the list.
 
     A spec is {name, type, <type>: {...}, on_error?: skip | keep}. `hash_salt` overrides those of the policies; else
     the first non-empty one of them, in list order, salts the R of all. `on_error` is the default of every policy.
-    `registry` defaults to the installed policy types.
+    `registry` defaults to the installed policy types. `aliases` are further names of the attributes that conditions
+    ask for; policies that read spans themselves see spans as they are.
     """
     policies = build_list(specs, registry or installed(), on_error)
     salt, notes = _shared_salt(policies, hash_salt)
     notes.extend(
         f'policy "{part.context.path}": {note}' for top in policies for part in tree(top.policy) for note in part.notes
     )
+    keeping = [top for top in policies if not top.policy.drops]
+    if len(keeping) > 1:
+        notes.extend(f'policy "{top.name}": {note}' for top in keeping for note in top.policy.notes_beside_others)
     try:
         source = Randomness(randomness, salt)
     except ValueError as error:
         raise PolicyConfigError((), str(error)) from error
-    return PolicySet(policies, source, sample_on_first_match=sample_on_first_match, notes=notes)
+    return PolicySet(policies, source, sample_on_first_match=sample_on_first_match, notes=notes, aliases=aliases)
 
 
 def _shared_salt(policies: Sequence[TopPolicy], override: str | None) -> tuple[str, list[str]]:
@@ -209,7 +300,8 @@ def _shared_salt(policies: Sequence[TopPolicy], override: str | None) -> tuple[s
     if override:
         others = [part for part in asking if part.hash_salt != override]
         return override, [
-            f'policy "{part.context.path}": its hash_salt is overridden by that of the tail_sampling block'
+            f'policy "{part.context.path}": its hash_salt has no effect: all policies share one randomness, salted '
+            f"with {override!r}"
             for part in others
         ]
     if not asking:
@@ -234,15 +326,3 @@ def _remember(memory: dict[Hashable, _T], key: Hashable, value: _T) -> _T:
 def _settled_before(top: TopPolicy, intents: Sequence[Intent]) -> bool:
     """Whether a policy earlier in the list keeps every R, so that reading spans could change nothing."""
     return not top.policy.drops and not top.limiters and ALWAYS in intents
-
-
-def _check(top: TopPolicy, intent: Intent) -> None:
-    """Refuses claims of limiters that the tree of the policy does not hold: nobody would settle them."""
-    if isinstance(intent, int):
-        return
-    known = {limiter.context.path for limiter in top.limiters}
-    for claim in claims(intent):
-        if claim.path not in known:
-            raise ValueError(f"claims tokens of {claim.path!r}, which is no limiter of this policy")
-        if not 0 <= claim.cost < float("inf"):
-            raise ValueError(f"the cost {claim.cost} of a claim is not a finite number of at least 0")

@@ -7,8 +7,8 @@ serves tests and the helpers for policy authors, never the hot path.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -23,12 +23,15 @@ from policies.conditions import (
     AttributeInRange,
     AttributeIs,
     AttributeMatches,
+    Field,
+    FieldsMatch,
     FlagsAny,
     IsRootSpan,
     KindIn,
     NameIn,
     NameMatches,
     Negated,
+    Part,
     SpanCondition,
     SpanDurationInRange,
     StatusIn,
@@ -66,6 +69,8 @@ class SpanContext:
     scope: InstrumentationScope
     span: Span
     event: Span.Event | None = None
+    resource_schema_url: str = ""
+    scope_schema_url: str = ""
 
 
 def reference_summary(
@@ -108,7 +113,13 @@ def span_contexts(resource_spans: Iterable[ResourceSpans]) -> Iterator[SpanConte
     for resource_span in resource_spans:
         for scope_spans in resource_span.scope_spans:
             for span in scope_spans.spans:
-                yield SpanContext(resource_span.resource, scope_spans.scope, span)
+                yield SpanContext(
+                    resource_span.resource,
+                    scope_spans.scope,
+                    span,
+                    resource_schema_url=resource_span.schema_url,
+                    scope_schema_url=scope_spans.schema_url,
+                )
 
 
 def is_root(span: Span) -> bool:
@@ -143,7 +154,7 @@ def speaks_of_events(condition: SpanCondition) -> bool:
             return any(speaks_of_events(term) for term in terms)
         case Negated(term):
             return speaks_of_events(term)
-        case NameIn() | NameMatches():
+        case NameIn() | NameMatches() | FieldsMatch():
             return condition.of_event
         case AttributeIn() | AttributeMatches() | AttributeInRange() | AttributeIs() | AttributeExists():
             return bool(condition.where & Where.EVENT)
@@ -155,10 +166,7 @@ def holds_on_span(condition: SpanCondition, context: SpanContext) -> bool:
     """Whether an expression holds for a span: for one of its events where it speaks of events (none there: no)."""
     if not speaks_of_events(condition):
         return _holds(condition, context)
-    return any(
-        _holds(condition, SpanContext(context.resource, context.scope, context.span, event))
-        for event in context.span.events
-    )
+    return any(_holds(condition, replace(context, event=event)) for event in context.span.events)
 
 
 def _holds(condition: SpanCondition, context: SpanContext) -> bool:
@@ -186,7 +194,8 @@ def _holds_leaf(  # noqa: PLR0911 - one line a kind of leaf
     | SpanDurationInRange
     | FlagsAny
     | TraceStateMatches
-    | IsRootSpan,
+    | IsRootSpan
+    | FieldsMatch,
     context: SpanContext,
 ) -> bool:
     span = context.span
@@ -199,15 +208,21 @@ def _holds_leaf(  # noqa: PLR0911 - one line a kind of leaf
             return _name(context, of_event=of_event) in names
         case NameMatches(matcher, of_event):
             return matcher.test(_name(context, of_event=of_event))
-        case SpanDurationInRange(low_ns, high_ns):
+        case SpanDurationInRange(low_ns, high_ns, unset_is_zero):
             start, end = span.start_time_unix_nano, span.end_time_unix_nano
-            return bool(start and end) and low_ns <= end - start <= high_ns
+            return (unset_is_zero or bool(start and end)) and low_ns <= end - start <= high_ns
         case FlagsAny(mask):
             return bool(span.flags & mask)
         case TraceStateMatches(matcher):
             return bool(span.trace_state) and matcher.test(span.trace_state)
         case IsRootSpan():
             return is_root(span)
+        case FieldsMatch(fields, matcher):
+            values = tuple(field_value(field, context) for field in fields)
+            try:
+                return bool(matcher.test(values))
+            except Exception:  # one that raises does not match
+                return False
         case _:
             assert_never(condition)
 
@@ -244,3 +259,40 @@ def _value_passes(condition: AttributeCondition, value: AnyValue) -> bool:
             return kind == "bool_value" and value.bool_value == condition.value
         case AttributeExists():
             return True
+
+
+def field_value(field: Field, context: SpanContext) -> bytes | None:
+    """What a test in Python gets for a field, as `Part` says; the event's parts need an event."""
+    attributes = _FIELD_ATTRIBUTES.get(field.part)
+    if attributes is None:
+        return _FIELD_VALUES[field.part](context)
+    values = (entry.value for entry in _attributes(attributes, context) if entry.key == field.key)
+    first = next(values, None)
+    return None if first is None else first.SerializeToString()
+
+
+_FIELD_ATTRIBUTES = {
+    Part.RESOURCE_ATTRIBUTE: Where.RESOURCE,
+    Part.SCOPE_ATTRIBUTE: Where.SCOPE,
+    Part.SPAN_ATTRIBUTE: Where.SPAN,
+    Part.EVENT_ATTRIBUTE: Where.EVENT,
+}
+_FIELD_VALUES: dict[Part, Callable[[SpanContext], bytes]] = {
+    Part.SPAN_NAME: lambda context: context.span.name.encode(),
+    Part.STATUS_CODE: lambda context: _number(context.span.status.code),
+    Part.KIND: lambda context: _number(context.span.kind),
+    Part.START_TIME: lambda context: _number(context.span.start_time_unix_nano),
+    Part.END_TIME: lambda context: _number(context.span.end_time_unix_nano),
+    Part.TRACE_STATE: lambda context: context.span.trace_state.encode(),
+    Part.EVENT_NAME: lambda context: _name(context, of_event=True).encode(),
+    Part.RESOURCE: lambda context: context.resource.SerializeToString(),
+    Part.RESOURCE_SCHEMA_URL: lambda context: context.resource_schema_url.encode(),
+    Part.SCOPE: lambda context: context.scope.SerializeToString(),
+    Part.SCOPE_SCHEMA_URL: lambda context: context.scope_schema_url.encode(),
+    Part.SPAN: lambda context: context.span.SerializeToString(),
+    Part.EVENT: lambda context: b"" if context.event is None else context.event.SerializeToString(),
+}
+
+
+def _number(value: int) -> bytes:
+    return (value % 2**64).to_bytes(8, "little")

@@ -5,7 +5,8 @@
     )
     assert decide([{"name": "slow", "type": "latency", "latency": {"threshold_ms": 1000}}], slow).sampled
 
-`PolicyConformance` is a test class to inherit; it checks what `policies.contract` asks of every policy.
+`ask(SlowQueries, {"min_ms": 500}, slow)` is the verdict of one policy, given as its class. `PolicyConformance` is a
+test class to inherit; it checks what `policies.contract` asks of every policy.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from policies.conditions import SpanCondition
 from policies.conformance import PolicyConformance
+from policies.contract import Policy
 from policies.policy_set import PolicySet, TraceInput, build_policy_set
 from policies.reference import PlainSummary, SpanContext, holds_on_span, ot_of, reference_summary, span_contexts
-from policies.registry import Registry
+from policies.registry import Registry, installed
 from policies.verdict import Verdict
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "SpanContext",
     "Trace",
     "any_value",
+    "ask",
     "decide",
     "event",
     "holds_on_span",
@@ -109,20 +112,24 @@ def span(
     attributes: Mapping[str, Any] | None = None,
     status: Literal["UNSET", "OK", "ERROR"] = "UNSET",
     root: bool = False,
+    parent: bytes = b"",
     tracestate: str = "",
     flags: int = 0,
     kind: Span.SpanKind.ValueType = Span.SPAN_KIND_UNSPECIFIED,
     events: Sequence[Span.Event] = (),
     span_id: bytes = b"",
 ) -> Span:
-    """A span; times are milliseconds after BASE_NS, None leaves them unset. `trace` fills in the ids."""
+    """A span; times are milliseconds after BASE_NS, None leaves them unset. `trace` fills in the ids.
+
+    One that is neither a root nor has a `parent` is the child of a span that never came.
+    """
     return Span(
         name=name,
         start_time_unix_nano=0 if start_ms is None else BASE_NS + round(start_ms * _NS_PER_MS),
         end_time_unix_nano=0 if end_ms is None else BASE_NS + round(end_ms * _NS_PER_MS),
         attributes=_attributes(attributes),
         status=Status(code=Status.StatusCode.Value(f"STATUS_CODE_{status}")) if status != "UNSET" else None,
-        parent_span_id=b"" if root else _PARENT,
+        parent_span_id=b"" if root else parent or _PARENT,
         trace_state=tracestate,
         flags=flags,
         kind=kind,
@@ -185,3 +192,9 @@ def decide(
     if policy_set.errors.total() != before:
         raise AssertionError(f"policies failed: {policy_set.last_errors}")
     return verdict
+
+
+def ask(policy: type[Policy], config: Mapping[str, Any], subject: Trace) -> Verdict:
+    """The verdict of one policy by itself, given as a class with its settings; one that raises is an error."""
+    spec = {"name": policy.type, "type": policy.type, policy.type: config}
+    return decide([spec], subject, registry=installed({policy.type: policy}))

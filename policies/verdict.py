@@ -17,7 +17,10 @@ class Verdict:
 
     `keep` is the set of R of the whole policy tree, claims settled. `policy` is the path of the deciding policy: the
     first in list order that keeps R; the drop policy of a dropped trace; None where nothing decided. `reason` is
-    "policy", or why a decision came without policies (the engine's "too_large" and the like).
+    "policy", or why a decision came without policies (the engine's "too_large" and the like). `salt` is that of the
+    hash, empty for the default one: spans that come after a reload are marked by the randomness that decided.
+    `tenant` is the one whose policies decided, empty for the default ones, and `output` names where its kept traces
+    go, empty for where all go.
     """
 
     decision: Decision
@@ -25,6 +28,14 @@ class Verdict:
     policy: str | None
     source: RandomnessSource
     reason: str = "policy"
+    salt: str = ""
+    tenant: str = ""
+    output: str = ""
+
+    @property
+    def decider(self) -> str | None:
+        """The deciding policy, by a name that is unique among those of all tenants."""
+        return f"{self.tenant}/{self.policy}" if self.tenant and self.policy is not None else self.policy
 
     @property
     def sampled(self) -> bool:

@@ -42,16 +42,23 @@ def no_spans() -> Sequence[Any]:
 class Loader:
     """Loads the spans of a trace once, and tells a failing store from a failing policy."""
 
-    __slots__ = ("_load", "failure")
+    __slots__ = ("_clock_s", "_load", "failure", "seconds")
 
-    def __init__(self, load: Callable[[], Sequence[Any]]) -> None:
+    def __init__(self, load: Callable[[], Sequence[Any]], clock_s: Callable[[], float] | None = None) -> None:
         self._load = load
+        self._clock_s = clock_s
         self.failure: Exception | None = None
+        self.seconds = 0.0
+        """Time that loading took, where there is a clock: it is not the policy's either."""
 
     def __call__(self) -> Sequence[Any]:
         """The spans; a failure is kept for the caller of the policy, because it is not the policy's."""
+        began_s = self._clock_s() if self._clock_s else 0.0
         try:
             return self._load()
         except Exception as failure:
             self.failure = failure
             raise
+        finally:
+            if self._clock_s:
+                self.seconds += self._clock_s() - began_s

@@ -18,9 +18,10 @@ class And(Policy):
     type = "and"
 
     class Config(PolicyConfig):
-        """`and_sub_policy`: specs of the sub-policies, at least one; their names may be empty or equal."""
+        """The field of the Collector."""
 
         and_sub_policy: list[dict[str, Any]] = Field(min_length=1)
+        """Policies of any type but `drop`, at least one; their names may be left out or equal."""
 
     config: Config
 

@@ -23,8 +23,11 @@ class BooleanAttribute(Policy):
         """Fields and defaults of the Collector; an empty `key` is an error."""
 
         key: str = Field(min_length=1)
+        """Name of the attribute."""
         value: bool = False
+        """What it must be."""
         invert_match: bool = False
+        """Keep the traces that have no such span."""
 
     config: Config
 

@@ -19,9 +19,11 @@ class Drop(Policy):
     drops = True
 
     class Config(PolicyConfig):
-        """`drop_sub_policy`: specs of the sub-policies, at least one; their names may be empty or equal."""
+        """The field of the Collector."""
 
         drop_sub_policy: list[dict[str, Any]] = Field(min_length=1)
+        """Policies of any type but `drop`, at least one, that must all keep a trace for it to be dropped; their names
+        may be left out or equal."""
 
     config: Config
 

@@ -22,7 +22,9 @@ class Latency(Policy):
         """Fields and defaults of the Collector, milliseconds; `upper_threshold_ms` 0 or below is no upper bound."""
 
         threshold_ms: int = 0
+        """Shortest duration that is kept, in milliseconds; with an upper bound, longest that is not."""
         upper_threshold_ms: int = 0
+        """Longest duration that is kept, in milliseconds; 0 is no upper bound."""
 
     config: Config
 

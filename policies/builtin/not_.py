@@ -16,9 +16,10 @@ class Not(Policy):
     type = "not"
 
     class Config(PolicyConfig):
-        """`not_sub_policy`: the spec of the one sub-policy."""
+        """The field of the Collector."""
 
         not_sub_policy: dict[str, Any]
+        """One policy of any type but `drop`; its name may be left out."""
 
     config: Config
 

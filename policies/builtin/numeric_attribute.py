@@ -23,9 +23,13 @@ class NumericAttribute(Policy):
         """Fields and defaults of the Collector: a bound of 0 is not set, so 0 cannot be a bound."""
 
         key: str = Field(min_length=1)
+        """Name of the attribute; values that are no integers do not count."""
         min_value: int = Field(default=0, ge=INT64_MIN, le=INT64_MAX)
+        """Lowest value; 0 is no lower bound."""
         max_value: int = Field(default=0, ge=INT64_MIN, le=INT64_MAX)
+        """Highest value; 0 is no upper bound."""
         invert_match: bool = False
+        """Keep the traces that have no such span."""
 
     config: Config
 

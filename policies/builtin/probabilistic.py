@@ -22,7 +22,9 @@ class Probabilistic(Policy):
         """Fields and defaults of the Collector; 0 and below keep nothing, 100 and above everything."""
 
         sampling_percentage: float = Field(default=0.0, allow_inf_nan=False)
+        """Share of the traces that is kept, 0 to 100."""
         hash_salt: str = ""
+        """Salt of the hash that the randomness of a trace is made of; without, "default-hash-seed"."""
 
     config: Config
 
@@ -30,6 +32,11 @@ class Probabilistic(Policy):
         super().__init__(config, context)
         self.hash_salt = config.hash_salt
         self._keep = from_percentage(config.sampling_percentage)
+        clamped = min(max(config.sampling_percentage, 0.0), 100.0)
+        if clamped != config.sampling_percentage:
+            self.notes = (
+                f"sampling_percentage {config.sampling_percentage:g} is not within 0 to 100: {clamped:g} counts",
+            )
 
     def evaluate(self, trace: TraceView) -> Intent:
         """The same threshold for every trace."""

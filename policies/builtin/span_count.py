@@ -18,7 +18,9 @@ class SpanCount(Policy):
         """Fields and defaults of the Collector; `max_spans` 0 or below is no upper bound."""
 
         min_spans: int = 0
+        """Smallest number of spans."""
         max_spans: int = 0
+        """Largest number of spans; 0 is no upper bound."""
 
     config: Config
 

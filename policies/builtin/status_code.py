@@ -19,9 +19,10 @@ class StatusCode(Policy):
     type = "status_code"
 
     class Config(PolicyConfig):
-        """`status_codes`: any of OK, ERROR, UNSET, at least one."""
+        """The field of the Collector."""
 
         status_codes: tuple[str, ...] = Field(default=(), strict=False)
+        """Any of OK, ERROR and UNSET, at least one."""
 
         @field_validator("status_codes")
         @classmethod

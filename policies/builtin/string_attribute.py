@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Annotated, Any
 
-import re2
 from pydantic import BeforeValidator, Field
 
-from policies.conditions import AttributeIn, AttributeMatches, Matcher
+from policies.conditions import AttributeIn, AttributeMatches
 from policies.contract import Context, Policy, PolicyConfig
 from policies.intent import Intent
+from policies.regex import regex_matcher
 from policies.rset import ALWAYS, NEVER
 from policies.trace import TraceView
 
@@ -21,6 +20,9 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
+
+
+Text = Annotated[str, Field(strict=True), BeforeValidator(_as_text)]
 
 
 class StringAttribute(Policy):
@@ -33,15 +35,18 @@ class StringAttribute(Policy):
     type = "string_attribute"
 
     class Config(PolicyConfig):
-        """Fields and defaults of the Collector; `cache_max_size` is accepted and has no effect (memos are bounded)."""
+        """Fields and defaults of the Collector."""
 
         key: str = Field(min_length=1)
-        values: tuple[Annotated[str, Field(strict=True), BeforeValidator(_as_text)], ...] = Field(
-            default=(), strict=False
-        )
+        """Name of the attribute; values that are no text do not count."""
+        values: tuple[Text, ...] = Field(default=(), strict=False)
+        """What it must be, any of them; without, nothing matches."""
         enabled_regex_matching: bool = False
+        """Whether `values` are regular expressions, RE2's, that are found anywhere in the value."""
         cache_max_size: int = 0
+        """Accepted for compatibility: the memory of values is bounded in any case."""
         invert_match: bool = False
+        """Keep the traces that have no such span."""
 
     config: Config
 
@@ -68,22 +73,3 @@ class StringAttribute(Policy):
         verb = "matching one of" if self.config.enabled_regex_matching else "in"
         values = ", ".join(json.dumps(value, ensure_ascii=False) for value in self.config.values)
         return f"{'no span' if self.config.invert_match else 'a span'} with {self.config.key} {verb} [{values}]"
-
-
-def regex_matcher(expressions: Sequence[str]) -> Matcher:
-    """Any of the RE2 expressions, found anywhere in the value; ValueError names the one that is invalid."""
-    options = re2.Options()
-    options.log_errors = False
-    searches = []
-    for expression in expressions:
-        try:
-            searches.append(re2.compile(expression, options).search)
-        except re2.error as error:
-            reason = error.args[0] if error.args else error
-            text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-            raise ValueError(f"invalid regex {expression!r}: {text}") from error
-
-    def test(value: str) -> bool:
-        return any(search(value) is not None for search in searches)
-
-    return Matcher(f"re2 {json.dumps(list(expressions))}", test)

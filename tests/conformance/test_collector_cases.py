@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
     not PRESENT, reason=f"the Collector's results are not at {COLLECTOR}: set SAMPLER_CONFORMANCE_DATA to their folder"
 )
 
-TYPES_TO_COME: frozenset[str] = frozenset({"ottl_condition", "trace_flags", "trace_state"})
+TYPES_TO_COME: frozenset[str] = frozenset()
 """Policy types of the cases that the registry does not have."""
 
 MISSING_TIME = "a span without a start or end time takes no part in the latency of its trace (docs/decisions.md)"

@@ -17,6 +17,7 @@ from policies import (
     PolicySet,
     Reads,
     Settlement,
+    Tick,
     TraceView,
     admit,
     build_policy_set,
@@ -46,12 +47,12 @@ class TokenBucket(Limiter):
         """A full bucket."""
         return {"tokens": self.config.burst, "at_ms": None}
 
-    def settle(self, tick_ms: int, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
+    def settle(self, tick: Tick, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
         """Refill, then admit by R."""
-        elapsed = 0 if state["at_ms"] is None else tick_ms - state["at_ms"]
-        tokens = min(self.config.burst, state["tokens"] + elapsed / 1000 * self.config.rate)
-        admission = admit(candidates, tokens, self.config.burst)
-        state.update(tokens=tokens - admission.spent, at_ms=tick_ms)
+        elapsed = 0 if state["at_ms"] is None else tick.ms - state["at_ms"]
+        tokens = min(self.config.burst * tick.share, state["tokens"] + elapsed / 1000 * self.config.rate * tick.share)
+        admission = admit(candidates, tokens, self.config.burst, debt=tick.share < 1)
+        state.update(tokens=tokens - admission.spent, at_ms=tick.ms)
         return admission
 
     def describe(self) -> str:
@@ -64,7 +65,7 @@ class BrokenBucket(TokenBucket):
 
     type = "broken_bucket"
 
-    def settle(self, tick_ms: int, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
+    def settle(self, tick: Tick, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
         """Always fails."""
         state["tokens"] = -1
         raise RuntimeError("no tokens today")

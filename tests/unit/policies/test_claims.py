@@ -54,6 +54,30 @@ def test_equal_randomness_is_left_out_together() -> None:
     assert (admission.threshold, admission.spent) == (801, 1)
 
 
+def test_debt_is_for_the_topmost_only() -> None:
+    """With debt a trace dearer than the tokens may be kept alone, if it is on top and costs no more than the burst."""
+    admission = admit(candidates([(900, 8), (800, 1)]), tokens=3, burst=10, debt=True)
+    assert (admission.threshold, admission.spent) == (801, 8)
+    admission = admit(candidates([(900, 1), (800, 8), (700, 1)]), tokens=3, burst=10, debt=True)
+    assert (admission.threshold, admission.spent) == (801, 1)
+    assert admission.keep(Claim("limit", 8), 800, candidate=True) == 901
+    assert admit(candidates([(900, 11)]), tokens=3, burst=10, debt=True).spent == 0
+    for tokens in (0, -3):
+        assert admit(candidates([(900, 1)]), tokens=tokens, burst=10, debt=True).spent == 0
+
+
+@given(costs_and_r, st.integers(-5, 40), st.integers(0, 15))
+def test_debt_never_exceeds_the_burst(pairs: list[tuple[int, int]], tokens: int, burst: int) -> None:
+    """The granted costs add up to what is spent; more than the tokens is spent only on one trace by itself."""
+    pool = candidates(pairs)
+    admission = admit(pool, tokens, burst, debt=True)
+    kept = [candidate for candidate in pool if granted(admission, candidate)]
+    assert sum(candidate.cost for candidate in kept) == admission.spent
+    assert all(candidate.cost <= burst for candidate in kept)
+    if admission.spent > max(tokens, 0):
+        assert len([candidate for candidate in kept if candidate.cost]) == 1
+
+
 @given(costs_and_r, st.integers(0, 40), st.integers(0, 15))
 def test_never_spends_more_than_there_is(pairs: list[tuple[int, int]], tokens: int, burst: int) -> None:
     """The granted costs add up to what is spent, which is at most the tokens; no grant exceeds the burst."""
@@ -64,18 +88,19 @@ def test_never_spends_more_than_there_is(pairs: list[tuple[int, int]], tokens: i
     assert all(candidate.cost <= burst for candidate in kept)
 
 
-@given(costs_and_r.filter(bool), st.integers(0, 40), st.integers(1, 15), st.integers(0, SPACE - 1))
+@given(costs_and_r.filter(bool), st.integers(-1, 40), st.integers(1, 15), st.integers(0, SPACE - 1), st.booleans())
 def test_the_set_says_for_which_r_a_trace_would_have_been_granted(
-    pairs: list[tuple[int, int]], tokens: int, burst: int, elsewhere: int
+    pairs: list[tuple[int, int]], tokens: int, burst: int, elsewhere: int, debt: bool
 ) -> None:
     """With all others as they are, a trace is granted exactly for the R in its set: that is what makes 1/p exact."""
     (_, cost), *others = pairs
     if elsewhere in {randomness for randomness, _ in others}:
         return
-    keep = admit(candidates(pairs), tokens, burst).keep(Claim("limit", cost), pairs[0][0], candidate=True)
+    claim = Claim("limit", cost)
+    keep = admit(candidates(pairs), tokens, burst, debt=debt).keep(claim, pairs[0][0], candidate=True)
     moved = candidates([(elsewhere, cost), *others])
-    assert granted(admit(moved, tokens, burst), moved[0]) == contains(keep, elsewhere)
-    bystander = admit(candidates(others), tokens, burst).keep(Claim("limit", cost), pairs[0][0], candidate=False)
+    assert granted(admit(moved, tokens, burst, debt=debt), moved[0]) == contains(keep, elsewhere)
+    bystander = admit(candidates(others), tokens, burst, debt=debt).keep(claim, pairs[0][0], candidate=False)
     assert bystander == keep
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+import pytest
+
 import policies
 import policies.conditions
 import policies.contract
 import policies.testing
-from policies import Policy, build_policy_set, installed
-from policies.testing import PolicyConformance, decide, span, trace
+from policies import Policy, PolicyConfigError, build_policy_set, installed
+from policies.testing import PolicyConformance, ask, decide, span, trace
 
 
 def example_of(module: Any) -> str:
@@ -48,3 +50,11 @@ def test_the_example_policy_keeps_slow_database_calls() -> None:
 def test_the_testing_example_runs() -> None:
     """The lines at the top of `policies.testing` hold as they stand."""
     exec(example_of(policies.testing), vars(policies.testing).copy())
+
+
+def test_one_policy_can_be_asked_by_its_class() -> None:
+    """`ask` needs neither an entry point nor a spec, and a policy that fails is an error of the test."""
+    slow = trace(span("q", 0, 600, attributes={"db.system": "redis"}))
+    assert ask(example_policy(), {"min_ms": 600}, slow).policy == "slow_queries"
+    with pytest.raises(PolicyConfigError, match="must be a whole number"):
+        ask(example_policy(), {"min_ms": "soon"}, slow)

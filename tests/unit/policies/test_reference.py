@@ -13,6 +13,9 @@ from policies.conditions import (
     AttributeInRange,
     AttributeIs,
     AttributeMatches,
+    Field,
+    FieldsMatch,
+    FieldsMatcher,
     FlagsAny,
     IsRootSpan,
     KindIn,
@@ -20,6 +23,7 @@ from policies.conditions import (
     NameIn,
     NameMatches,
     Negated,
+    Part,
     SpanCondition,
     SpanDurationInRange,
     StatusIn,
@@ -44,6 +48,20 @@ SUBJECT = trace(
         scope={"lib": "db"},
     )
 )
+
+
+def given(values: tuple[bytes | None, ...], *fields: Field) -> FieldsMatch:
+    """Passes these values of the fields."""
+    return FieldsMatch(fields, FieldsMatcher(f"is {values}", lambda found: found == values))
+
+
+def longer(values: tuple[bytes | None, ...]) -> bool:
+    """Whether the first value is longer than the second; a TypeError where one is not there."""
+    return len(values[0]) > len(values[1])  # type: ignore[arg-type]
+
+
+N_OF_EVENT, X_OF_SPAN = Field(Part.EVENT_ATTRIBUTE, "n"), Field(Part.SPAN_ATTRIBUTE, "x")
+TEAM, OTHER_TEAM = Field(Part.RESOURCE_ATTRIBUTE, "team"), Field(Part.SCOPE_ATTRIBUTE, "team")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +89,16 @@ SUBJECT = trace(
         (NameMatches(STARTS_WITH_A, of_event=True), True),
         (SpanDurationInRange(20_000_000), True),
         (SpanDurationInRange(20_000_001), False),
+        (
+            given((b"beta", (2).to_bytes(8, "little"), b""), Field(Part.SPAN_NAME), Field(Part.STATUS_CODE), X_OF_SPAN),
+            True,
+        ),
+        (given((b"alpha", None), Field(Part.SPAN_NAME), X_OF_SPAN), True),
+        (given((b"fail", b"\x18\x02"), Field(Part.EVENT_NAME), N_OF_EVENT), True),
+        (given((b"fail", b"\x18\x01"), Field(Part.EVENT_NAME), N_OF_EVENT), False),
+        (Negated(given((b"fail",), Field(Part.EVENT_NAME))), True),
+        (FieldsMatch((TEAM, Field(Part.SCOPE_SCHEMA_URL)), FieldsMatcher("longer", longer)), True),
+        (FieldsMatch((TEAM, OTHER_TEAM), FieldsMatcher("longer", longer)), False),
         (FlagsAny(0x100), True),
         (FlagsAny(0x2), False),
         (TraceStateMatches(STARTS_WITH_A), True),
@@ -89,6 +117,15 @@ SUBJECT = trace(
 def test_conditions(condition: SpanCondition, holds: bool) -> None:
     """A condition holds where it does on one span, or on one event of one span where it speaks of events."""
     assert SUBJECT.summary([condition]).bits == int(holds)
+
+
+def test_the_duration_of_a_span_without_both_times() -> None:
+    """There is none, unless a time that is not set counts as 0."""
+    for begun, ended in ((None, 5), (3, None), (None, None)):
+        subject = trace(span("s", begun, ended))
+        start, end = subject.summary().start_unix_nano, subject.summary().end_unix_nano
+        assert subject.summary([SpanDurationInRange(-(2**63))]).bits == 0
+        assert subject.summary([SpanDurationInRange(end - start, end - start, unset_is_zero=True)]).bits == 1
 
 
 def test_numbers_of_a_summary() -> None:
