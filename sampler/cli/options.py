@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +30,10 @@ brokers_option = click.option(
 policies_option = click.option(
     "--policies", "policies_path", type=FILE, metavar="FILE", required=True, envvar="TAILSAMPLER_POLICIES",
     help="Policies (policies.yaml): a Collector's tail_sampling block.",
+)  # fmt: skip
+plugins_option = click.option(
+    "--plugins", metavar="PLUGIN", multiple=True, envvar="TAILSAMPLER_PLUGINS",
+    help="Policy types of your own: a folder, a .py file or package.module:Class; may be given several times.",
 )  # fmt: skip
 web_option = click.option(
     "--web-endpoint", metavar="HOST:PORT", help="Where /metrics, /livez and /readyz are; goes before the file's."
@@ -67,31 +71,37 @@ def read_config(
     return load_config(path, overrides)
 
 
-def read_policies(path: Path, say_notes: bool = True) -> PolicyFile:
-    """The policies of a file; what its reader should know is logged."""
+def read_policies(path: Path, plugins: Sequence[str] = ()) -> PolicyFile:
+    """The policies of a file, with plugins beside its own; what its reader should know is logged."""
     import logging
 
     from sampler.config.policies import load_policies
+    from sampler.scan_plan import plan_of
 
-    policies = load_policies(path)
-    for note in policies.notes if say_notes else ():
-        logging.getLogger("tailsampler").warning("%s: %s", path, note)
+    policies = load_policies(path, plugins=plugins)
+    plan_of(policies)
+    for note in policies.notes:
+        logging.getLogger("tailsampler").warning("%s", note)
     return policies
 
 
-def prepare_topics(kafka: Kafka, decision_wait_ms: int = 0) -> None:
-    """Make missing topics unless that is switched off; ClickException where the product cannot work with them."""
+def prepare_topics(kafka: Kafka, decision_wait_ms: int = 0, tenants: Sequence[str] = ()) -> None:
+    """Make missing topics unless that is switched off; ClickException where the product cannot work with them.
+
+    `tenants` are the topics that tenants have for themselves.
+    """
     if not kafka.create_topics:
         return
     import logging
 
-    from sampler.cli.topics import topic_specs, unusable
+    from sampler.cli.topics import unusable
     from sampler.config.security import admin_conf
+    from sampler.topic_specs import topic_specs
     from sampler.topics import TopicError, ensure_topics
 
     log = logging.getLogger("tailsampler")
     try:
-        outcome = ensure_topics(admin_conf(kafka), topic_specs(kafka), decision_wait_ms)
+        outcome = ensure_topics(admin_conf(kafka), topic_specs(kafka, tenants), decision_wait_ms)
     except TopicError as error:
         raise unusable(kafka, error) from error
     for name in outcome.created:

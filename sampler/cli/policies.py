@@ -2,71 +2,83 @@
 
 from __future__ import annotations
 
-import inspect
-import json
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from sampler.cli.options import plugins_option
+
+if TYPE_CHECKING:
+    from policies.registry import Registry
 
 
 @click.group()
 def policies() -> None:
-    """The policy types that can be used, built-in and from plugins."""
+    """The policy types that can be used, built-in and from plugins; plugins of your own."""
 
 
 @policies.command(name="list", short_help="List the policy types.")
-def list_() -> None:
-    """List the policy types that are installed, each with what it does."""
-    from policies.registry import BrokenPolicyError, installed
+@plugins_option
+def list_(plugins: tuple[str, ...]) -> None:
+    """List the policy types that can be used: name, where it comes from, what it does."""
+    from sampler.plugins.catalog import list_lines
 
-    registry = installed()
-    width = max(len(name) for name in registry.names)
-    for name in registry.names:
-        try:
-            summary = (inspect.getdoc(registry.get(name)) or "").split("\n", 1)[0]
-        except BrokenPolicyError as error:
-            summary = f"cannot be used: {error}"
-        click.echo(f"{name:<{width}}  {summary}")
+    for line in list_lines(_registry(plugins)):
+        click.echo(line)
 
 
 @policies.command(short_help="Describe one policy type.")
 @click.argument("type_name", metavar="TYPE")
-def describe(type_name: str) -> None:
-    """Say what a policy type keeps, and its settings with their types and defaults."""
-    from policies.registry import BrokenPolicyError, UnknownPolicyTypeError, installed
+@plugins_option
+def describe(type_name: str, plugins: tuple[str, ...]) -> None:
+    """Say what a policy type keeps, its settings with their types and defaults, and an example for a policy file."""
+    from policies.registry import BrokenPolicyError, UnknownPolicyTypeError
+    from sampler.plugins.catalog import describe_lines
 
     try:
-        found = installed().get(type_name)
+        lines = list(describe_lines(_registry(plugins), type_name))
     except UnknownPolicyTypeError as error:
         hint = f"; did you mean {error.suggestion}?" if error.suggestion else ""
         raise click.BadParameter(f"{error}{hint}", param_hint="TYPE") from error
     except BrokenPolicyError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(inspect.getdoc(found) or found.__name__)
-    fields = found.Config.model_fields
-    if not fields:
-        click.echo("\nIt has no settings.")
-        return
-    click.echo(f"\nSettings, below {type_name}: ({inspect.getdoc(found.Config) or ''})")
-    for name, field in fields.items():
-        value = json.dumps(field.get_default(call_default_factory=True), default=str)
-        default = "required" if field.is_required() else f"default {value}"
-        click.echo(f"  {name}: {_in_words(field.annotation)}, {default}")
+    click.echo("\n".join(lines))
 
 
-_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping"}
+@policies.command(short_help="Begin a policy type of your own.")
+@click.argument("name")
+@click.option(
+    "--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), metavar="DIR",
+    help="Where to write; the current folder without.",
+)  # fmt: skip
+def new(name: str, folder: Path) -> int:
+    """Write NAME.py, a policy that works, with its tests in test_NAME.py. Existing files are left as they are."""
+    from policies.registry import installed
+    from sampler.plugins.scaffold import ScaffoldError, begin
+
+    try:
+        plugin, tests = begin(name, folder, installed())
+    except ScaffoldError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {plugin} and {tests}")
+    click.echo(f"try it:  tailsampler policies test {plugin}")
+    return 0
 
 
-def _in_words(kind: Any) -> str:
-    """A type as somebody writes it in YAML."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _in_words(arguments[0])
-    if origin is Literal:
-        return " or ".join(map(str, arguments))
-    if origin in {list, tuple, frozenset, set}:
-        return f"list of {_in_words(arguments[0])}"
-    if origin in {Union, UnionType}:
-        return " or ".join(_in_words(each) for each in arguments if each is not NoneType)
-    return _WORDS.get(origin or kind, getattr(kind, "__name__", "any"))
+@policies.command(short_help="Try a plugin file.")
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+def test(file: Path) -> int:
+    """Check that the policies of FILE keep the contract, and run the tests in test_FILE beside it.
+
+    Each check is a line; exit code 1 where one fails. Tests that need pytest's fixtures are skipped.
+    """
+    from sampler.plugins.trial import run_trial
+
+    return 0 if run_trial(file, click.echo) else 1
+
+
+def _registry(plugins: tuple[str, ...]) -> Registry:
+    from sampler.config.plugins import given_registry
+
+    return given_registry(plugins)

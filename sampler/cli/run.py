@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sampler.cli.options import policies_option, process_options, read_config, read_policies
+from sampler.cli.options import plugins_option, policies_option, process_options, read_config, read_policies
 
 if TYPE_CHECKING:
     from sampler.config.models import Config
+    from sampler.config.policies import PolicyFile
     from sampler.supervisor import Part
 
 EMBEDDED_PARTITIONS = 4
@@ -27,10 +28,12 @@ IN_MEMORY = (
 
 @click.command(short_help="Agent and worker in one supervised command.")
 @policies_option
+@plugins_option
 @process_options
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes.")
 def run(
     policies_path: Path,
+    plugins: tuple[str, ...],
     config_path: Path | None,
     brokers: str | None,
     web_endpoint: str | None,
@@ -48,7 +51,7 @@ def run(
     from sampler.supervisor import Supervisor
 
     set_up_logging(config.log.level, config.log.format, "run")
-    policies = read_policies(policies_path)
+    policies = read_policies(policies_path, plugins)
     with ExitStack() as stack:
         data_dir = Path(config.worker.data_dir)
         embedded = "brokers" not in config.kafka.model_fields_set
@@ -58,17 +61,17 @@ def run(
             click.echo(IN_MEMORY, err=True)
             # Workers that join one after the other cost a session each on this broker: it waits for all of them.
             delay_ms = EMBEDDED_JOIN_MS if workers > 1 else 200
-            broker = EmbeddedBroker(topics=embedded_topics(config), rebalance_delay_ms=delay_ms)
+            broker = EmbeddedBroker(topics=embedded_topics(config, policies), rebalance_delay_ms=delay_ms)
             brokers = stack.enter_context(broker).bootstrap
             # Tables of another run would not fit a broker that starts empty.
             data_dir = Path(stack.enter_context(TemporaryDirectory(prefix="tailsampler-")))
         click.echo(banner(config, policies_path, len(policies.policy_set.names), workers, brokers), err=True)
         common = [*_option("--config", config_path), *_option("--log-level", log_level), *_option("--brokers", brokers)]
-        worker_options: tuple[str, ...] = ()
+        worker_options = tuple(part for plugin in plugins for part in ("--plugins", plugin))
         if embedded:
             common.append("--no-create-topics")
             # The embedded broker makes every rebalance wait for about one session.
-            worker_options = ("--session-timeout", EMBEDDED_SESSION)
+            worker_options += ("--session-timeout", EMBEDDED_SESSION)
         return Supervisor(parts(config, common, policies_path, workers, data_dir, worker_options)).run()
 
 
@@ -94,7 +97,7 @@ def parts(
             web_endpoint(config, number),
         ]
         argv = (*base, "worker", "--policies", str(policies), *common, *own)
-        result.append(Part(f"worker-{number}", argv))
+        result.append(Part(f"worker-{number}", argv, takes_hangup=True))
     return result
 
 
@@ -104,10 +107,12 @@ def web_endpoint(config: Config, offset: int) -> str:
     return f"{host}:{int(port) + offset if int(port) else 0}"
 
 
-def embedded_topics(config: Config) -> dict[str, int]:
-    """The topics of a configuration with their partitions, for a broker that cannot be asked to make any."""
-    topics = config.kafka.topics
-    per_partition = dict.fromkeys((topics.spans, topics.sampled, topics.decisions), EMBEDDED_PARTITIONS)
+def embedded_topics(config: Config, policies: PolicyFile) -> dict[str, int]:
+    """The topics of both files with their partitions, for a broker that cannot be asked to make any."""
+    from sampler.topic_specs import tenant_topics
+
+    topics, tenants = config.kafka.topics, tenant_topics(config.kafka, policies)
+    per_partition = dict.fromkeys((topics.spans, topics.sampled, topics.decisions, *tenants), EMBEDDED_PARTITIONS)
     return {**per_partition, topics.keyspace: 1, topics.dead_letter: 1}
 
 
@@ -122,8 +127,8 @@ def banner(config: Config, policies_path: Path, count: int, workers: int, broker
         f"Workers    {workers}",
     ]
     if config.web.enabled:
-        ports = ", ".join(web_endpoint(config, number) for number in range(workers + 1))
-        lines.append(f"Metrics    http://(agent, then workers) {ports}")
+        ports = ", ".join(f"http://{web_endpoint(config, number)}" for number in range(workers + 1))
+        lines.append(f"Metrics    {ports} (agent, then workers)")
     return "\n".join(lines)
 
 

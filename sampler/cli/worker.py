@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import click
 
 from sampler.cli.options import (
     WrongInputError,
+    plugins_option,
     policies_option,
     prepare_topics,
     process_options,
@@ -15,9 +17,12 @@ from sampler.cli.options import (
     read_policies,
 )
 
+DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
 
 @click.command(short_help="Gather traces, decide, write the kept ones to Kafka.")
 @policies_option
+@plugins_option
 @process_options
 @click.option(
     "--session-timeout", metavar="DURATION", help="When the group gives a silent worker's partitions away, such as 45s."
@@ -26,6 +31,7 @@ from sampler.cli.options import (
 @click.option("--create-topics/--no-create-topics", default=None, help="Make missing topics at start.")
 def worker(
     policies_path: Path,
+    plugins: tuple[str, ...],
     config_path: Path | None,
     brokers: str | None,
     web_endpoint: str | None,
@@ -45,8 +51,11 @@ def worker(
     from sampler.cli.logs import set_up_logging
 
     set_up_logging(config.log.level, config.log.format, "worker")
-    policies = read_policies(policies_path)
-    prepare_topics(config.kafka, policies.tail_sampling.decision_wait.ms)
+    policies = read_policies(policies_path, plugins)
+    from sampler.topic_specs import tenant_topics
+
+    topics = tenant_topics(config.kafka, policies)
+    prepare_topics(config.kafka, policies.tail_sampling.decision_wait.ms, topics)
     from sampler.stream.worker import WorkerError, run_worker
 
     try:
@@ -54,4 +63,7 @@ def worker(
     except WorkerError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
+        if error.errno in DISK_TROUBLE:
+            # No mistake in the input: another start finds another disk.
+            raise click.ClickException(f"the data folder {config.worker.data_dir} cannot be used: {error}") from error
         raise WrongInputError(error.strerror or str(error)) from error

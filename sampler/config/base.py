@@ -39,7 +39,7 @@ TopicName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")
 """A name Kafka accepts."""
 
 
-def dump_public(section: BaseModel) -> dict[str, Any]:
-    """The values of a section, JSON-able, secrets as asterisks."""
-    dumped: dict[str, Any] = section.model_dump(mode="json")
+def dump_public(section: BaseModel, *, only_set: bool = False) -> dict[str, Any]:
+    """The values of a section, JSON-able, secrets as asterisks; with `only_set` without those that are defaults."""
+    dumped: dict[str, Any] = section.model_dump(mode="json", exclude_unset=only_set)
     return dumped

@@ -19,11 +19,18 @@ from sampler.config.env import SubstitutionError, has_reference, substitute
 from sampler.config.errors import ConfigError, KeyPath, Problem, key_text
 
 MAX_NODES = 100_000  # aliases can blow a small file up without end
+MAX_DEPTH = 100  # libyaml's composer and all that reads the tree are recursive
 _CORE = "tag:yaml.org,2002:"
 
 
-class EnvText(str):
-    """The text of an unquoted value that came from a variable: it takes whatever type its place asks for."""
+class VariableText(str):
+    """The text of a value that came from a variable: it takes whatever type its place asks for."""
+
+    __slots__ = ()
+
+
+class EnvText(VariableText):
+    """As VariableText, without quotes: where its place asks for no type, it has the one that it is written like."""
 
     __slots__ = ()
 
@@ -54,6 +61,19 @@ class Document:
     path: str
     data: Any
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    faults: list[tuple[KeyPath, Problem]] = field(default_factory=list)
+    """What is wrong in single values, where the document was read with `lenient`."""
+
+    def require(self, base: KeyPath) -> None:
+        """ConfigError with the faults at, below and above a key; those elsewhere do not matter to its reader."""
+        wrong = [fault for key, fault in self.faults if key[: len(base)] == base[: len(key)]]
+        if wrong:
+            raise ConfigError(wrong)
+
+    def move(self, old: KeyPath, new: KeyPath) -> None:
+        """Lets keys below `new` have the lines of those below `old`, where the tree has been given another shape."""
+        for key in [key for key in self.lines if key[: len(old)] == old]:
+            self.lines.setdefault((*new, *key[len(old) :]), self.lines[key])
 
     def line_of(self, key: KeyPath) -> int | None:
         """The line of a key, or of the nearest enclosing one that stands in the file."""
@@ -66,20 +86,24 @@ class Document:
         return Problem(self.path, self.line_of(key), key_text(key), message, suggestion)
 
 
-def read_document(path: Path, environment: Mapping[str, str] | None = None) -> Document:
-    """The file at `path`, its references to variables filled in. ConfigError with all that is wrong in it."""
+def read_document(path: Path, environment: Mapping[str, str] | None = None, *, lenient: bool = False) -> Document:
+    """The file at `path`, its references to variables filled in. ConfigError with all that is wrong in it.
+
+    With `lenient`, what is wrong in single values (a variable that is not set) is left in `faults`, the value None.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError.single(str(path), None, "", f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError.single(str(path), None, "", f"is not UTF-8 text (byte {error.start})") from error
-    return parse_document(text, str(path), os.environ if environment is None else environment)
+    return parse_document(text, str(path), os.environ if environment is None else environment, lenient=lenient)
 
 
-def parse_document(text: str, path: str, environment: Mapping[str, str]) -> Document:
+def parse_document(text: str, path: str, environment: Mapping[str, str], *, lenient: bool = False) -> Document:
     """As `read_document`, from text. An empty text gives `data` None."""
     try:
+        _check_depth(text, path)
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
@@ -98,9 +122,18 @@ def parse_document(text: str, path: str, environment: Mapping[str, str]) -> Docu
         document.lines[()] = root.start_mark.line + 1
         builder = _Builder(document, environment)
         document.data = builder.build(root, ())
-        if builder.problems:
-            raise ConfigError(builder.problems)
+        if document.faults and not lenient:
+            raise ConfigError([fault for _, fault in document.faults])
     return document
+
+
+def _check_depth(text: str, path: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            line = event.start_mark.line + 1 if event.start_mark else None
+            raise ConfigError.single(path, line, "", f"is nested more than {MAX_DEPTH} levels deep")
 
 
 class _Builder:
@@ -109,14 +142,19 @@ class _Builder:
     def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
         self.document = document
         self.environment = environment
-        self.problems: list[Problem] = []
         self._open: set[int] = set()
         self._nodes = 0
 
     def build(self, node: yaml.Node, path: KeyPath) -> Any:
         self._nodes += 1
-        if self._nodes > MAX_NODES or id(node) in self._open:
-            what = "an alias contains itself" if id(node) in self._open else f"has more than {MAX_NODES} values"
+        what = ""
+        if id(node) in self._open:
+            what = "an alias contains itself"
+        elif self._nodes > MAX_NODES:
+            what = f"has more than {MAX_NODES} values"
+        elif len(self._open) > MAX_DEPTH:
+            what = f"is nested more than {MAX_DEPTH} levels deep"
+        if what:
             raise ConfigError([Problem(self.document.path, node.start_mark.line + 1, key_text(path), what)])
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
@@ -169,12 +207,7 @@ class _Builder:
         line = node.start_mark.line + 1
         text = str(node.value)
         if "$" in text:
-            try:
-                filled = substitute(text, self.environment)
-            except SubstitutionError as error:
-                self._complain(line, path, str(error))
-                return None
-            return EnvText(filled) if has_reference(text) and not node.style else filled
+            return self._filled(text, line, path, quoted=bool(node.style))
         construct = _SCALARS.get(node.tag)
         if construct is None:
             self._complain(line, path, f"the YAML tag {node.tag} is not known here")
@@ -185,15 +218,34 @@ class _Builder:
             self._complain(line, path, f"is not a {node.tag.removeprefix(_CORE)}")
             return None
 
+    def _filled(self, text: str, line: int, path: KeyPath, *, quoted: bool) -> str | None:
+        try:
+            filled = substitute(text, self.environment)
+            filled.encode()
+        except UnicodeEncodeError:
+            self._complain(line, path, "comes from a variable that is not UTF-8 text")
+            return None
+        except SubstitutionError as error:
+            self._complain(line, path, str(error))
+            return None
+        if not has_reference(text):
+            return filled
+        return VariableText(filled) if quoted else EnvText(filled)
+
     def _complain(self, line: int, path: KeyPath, message: str) -> None:
-        self.problems.append(Problem(self.document.path, line, key_text(path), message))
+        self.document.faults.append((path, Problem(self.document.path, line, key_text(path), message)))
 
 
 def typed(data: Any) -> Any:
     """`data` with text from variables read as YAML would: a number or a truth value where it is written like one."""
     if isinstance(data, EnvText):
         tag = _Loader("").resolve(yaml.ScalarNode, str(data), (True, False))  # type: ignore[no-untyped-call]
-        return _SCALARS.get(tag, str)(str(data))
+        try:
+            return _SCALARS.get(tag, str)(str(data))
+        except ValueError:  # a number beyond what Python reads
+            return str(data)
+    if isinstance(data, VariableText):
+        return str(data)
     if isinstance(data, dict):
         return {key: typed(value) for key, value in data.items()}
     if isinstance(data, list):

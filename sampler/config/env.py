@@ -11,6 +11,17 @@ from collections.abc import Mapping
 
 _TOKEN = re.compile(r"\$\$|\$\{(?P<body>[^}]*)\}|\$\{")
 _BODY = re.compile(r"(?:env:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
+_SOURCE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):")
+_SCHEMES = {
+    "file": "file",
+    "http": "page",
+    "https": "page",
+    "yaml": "text",
+    "secretsmanager": "secret",
+    "s3": "object",
+    "googlesecretmanager": "secret",
+}
+"""Sources of the Collector other than `env`, and what they hold."""
 
 
 class SubstitutionError(ValueError):
@@ -30,6 +41,12 @@ def substitute(text: str, environment: Mapping[str, str]) -> str:
             return "$"
         body = _BODY.fullmatch(match.group("body") or "")
         if body is None:
+            source = _SOURCE.match(match.group("body") or "")
+            if source and source["scheme"] in _SCHEMES:
+                raise SubstitutionError(
+                    f"{match.group()!r}: only variables are filled in here, as ${{env:NAME}}; write what the "
+                    f"{_SCHEMES[source['scheme']]} holds into this file"
+                )
             raise SubstitutionError(
                 f"{match.group()!r} is not a variable reference: write ${{env:NAME}} or ${{env:NAME:-default}}, "
                 "and $$ for a literal dollar sign"

@@ -25,12 +25,18 @@ def load_config(
     out. ConfigError with every mistake in the file.
     """
     document = Document(COMMAND_LINE, {}) if path is None else read_document(Path(path), environment)
+    config = config_of(document)
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    return _override(config, _given(document.data or {}), given) if given else config
+
+
+def config_of(document: Document) -> Config:
+    """The configuration in a document; ConfigError with every mistake in it."""
+    document.require(())
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise ConfigError([document.problem((), "must be a mapping of settings, such as 'kafka:'")])
-    config = build_model(Config, _given(data), document)
-    given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    return _override(config, _given(data), given) if given else config
+    return build_model(Config, _given(data), document)
 
 
 def _override(config: Config, data: dict[str, Any], overrides: Mapping[str, Any]) -> Config:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from policies.aliases import NO_ALIASES
+from policies.any_set import AnyPolicySet
 from policies.errors import PolicyConfigError
 from policies.policy_set import PolicySet, build_policy_set
+from policies.registry import Registry, installed
+from sampler.config.aliases import AttributeAliases
 from sampler.config.base import Section
+from sampler.config.coercion import coerce
+from sampler.config.collector import add_group_wait, find_block, split_selector
 from sampler.config.document import Document, parse_document, read_document, typed
 from sampler.config.errors import ConfigError, KeyPath, Problem
+from sampler.config.identity import PolicyIdentity, identity_of, name_of
+from sampler.config.mistakes import all_mistakes
+from sampler.config.notes import Notes
+from sampler.config.plugins import plugin_sources, registry_of
+from sampler.config.spellings import normalise
+from sampler.config.tenants import TenantReader, Tenants, place_of
 from sampler.config.units import Duration, DurationField, PositiveDuration, Size, parse_duration
 from sampler.config.validate import build_model
 
@@ -30,6 +43,13 @@ class IncomingByService(Section):
 
 def _incoming(value: Any) -> Any:
     return value if isinstance(value, Mapping | IncomingByService) else {"default": value}
+
+
+def _version(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Version = Annotated[str, BeforeValidator(_version, json_schema_input_type=str | int | float)]
 
 
 def _strategy(value: str) -> str:
@@ -65,6 +85,9 @@ class TailSampling(Section):
     expected_new_traces_per_sec: int = Field(default=0, ge=0)
     """Accepted for compatibility; has no effect, as in the Collector."""
     decision_cache: PolicyDecisionCache = PolicyDecisionCache()
+    retain_dropped: DurationField = parse_duration("0s")
+    """How long dropped traces are kept on disk, in stream time, so that late spans for which the policies would have
+    kept a trace, or `tailsampler rescue`, bring it back whole; 0 is off. At most as long as decisions are kept."""
     sample_on_first_match: bool = False
     """Record the first policy that keeps a trace and ask no further limiters; which traces are kept stays the same."""
     drop_pending_traces_on_shutdown: bool = False
@@ -91,27 +114,38 @@ class TailSampling(Section):
     ] = IncomingByService()
     """Share of traces that head samplers in front of us keep, where they do not write it into the tracestate: one
     number, or `default` and `services` by service.name."""
+    attribute_aliases: AttributeAliases = AttributeAliases()
+    """Further names of attributes that policies ask for; without, every policy sees only the name it is given."""
+    version: Version = ""
+    """A name for this state of the policies, such as a commit or a date; shown with the running set, else unused."""
+    plugins: tuple[str, ...] = ()
+    """Where policy types of your own are: folders, `.py` files (relative to this file), `package.module` or
+    `package.module:Class`. They are code, run by every worker."""
     policies: list[dict[str, Any]] = Field(min_length=1)
     """The policies: `{name, type, <type>: {...}}` each."""
+    tenants: Tenants | None = None
+    """Policies of tenants, each with budgets and, if wanted, a topic of its own; `policies` are for all others."""
 
-    def notes(self) -> tuple[str, ...]:
-        """What of the block works in another way than in a Collector; said once, at load."""
-        said = {
-            "num_traces": "is advisory: nothing is evicted at that number; the limits are worker.trace_table's",
-            "expected_new_traces_per_sec": "has no effect",
-            "drop_pending_traces_on_shutdown": "has no effect: at a stop undecided traces are left for the next worker",
-            "num_shards": "has no effect: work is divided by partitions and workers",
-            "tail_storage": "has no effect: spans wait where worker.trace_table says",
-            "block_on_overflow": "has no effect: at the limits of worker.trace_table the oldest traces are decided",
-        }
-        notes = [f"{key} {text}" for key, text in said.items() if key in self.model_fields_set and getattr(self, key)]
-        cache = self.decision_cache
-        notes += [
-            f"decision_cache.{key} has no effect: decisions are remembered by time (ttl), not by number"
-            for key in ("sampled_cache_size", "non_sampled_cache_size")
-            if getattr(cache, key)
-        ]
-        return tuple(notes)
+    def remarks(self) -> Iterator[tuple[KeyPath, str]]:
+        """Keys of the block that work in another way than in a Collector, and how."""
+        for key, text in _ELSEWHERE.items():
+            if key in self.model_fields_set and getattr(self, key):
+                yield (key,), text
+        for key in ("sampled_cache_size", "non_sampled_cache_size"):
+            if getattr(self.decision_cache, key):
+                yield ("decision_cache", key), "has no effect: decisions are remembered by time (ttl), not by number"
+
+
+_ELSEWHERE = {
+    "num_traces": "is advisory: nothing is evicted at that number; the limits are worker.trace_table's",
+    "expected_new_traces_per_sec": "has no effect",
+    "sample_on_first_match": "changes only the recorded policy and which limiters spend tokens: a trace is kept if any "
+    "policy keeps it",
+    "drop_pending_traces_on_shutdown": "has no effect: at a stop undecided traces are left for the next worker",
+    "num_shards": "has no effect: work is divided by partitions and workers",
+    "tail_storage": "has no effect: spans wait where worker.trace_table says",
+    "block_on_overflow": "has no effect: at the limits of worker.trace_table the oldest traces are decided",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +153,34 @@ class PolicyFile:
     """A policy file, ready to use."""
 
     path: str
+    """As it was named: `policies.yaml`, or `policies.yaml#tail_sampling/name`."""
     tail_sampling: TailSampling
-    policy_set: PolicySet
+    policy_set: AnyPolicySet
     notes: tuple[str, ...]
-    """What its reader should know: settings that work in another way here."""
+    """What its reader should know: settings that work in another way here, other spellings; each with its place."""
+    name: str = ""
+    """What stands behind the slash of `tail_sampling/name`, else the file's name without its ending."""
+    specs: tuple[dict[str, Any], ...] = ()
+    """The policies in the form of the reference, variables filled in."""
+    registry: Registry = field(default_factory=installed, compare=False)
+    """The policy types it can use."""
+    plugins: tuple[str, ...] = ()
+    """Where its plugins were found, paths absolute: those that it names and those of the command line."""
+    given_plugins: tuple[str, ...] = ()
+    """Those of the command line."""
+    tenant_specs: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
+    """The policies of each tenant, as `specs`."""
+
+    @property
+    def tenant_topics(self) -> dict[str, str]:
+        """The topics of tenants that have one of their own."""
+        tenants = self.tail_sampling.tenants
+        return {name: each.topic for name, each in tenants.sets.items() if each.topic} if tenants else {}
+
+    @property
+    def identity(self) -> PolicyIdentity:
+        """What tells this set of policies from others."""
+        return identity_of(self.name, self.tail_sampling.version, self.policy_set.content_hash, self.tail_sampling)
 
     @property
     def incoming_probability(self) -> float | Mapping[str, float]:
@@ -141,84 +199,100 @@ class PolicyFile:
         return self.tail_sampling.decision_cache.ttl
 
 
-def load_policies(path: Path | str, environment: Mapping[str, str] | None = None) -> PolicyFile:
-    """The policies of a file; ConfigError with every mistake found in it."""
-    return _policies_of(read_document(Path(path), environment))
+def load_policies(
+    path: Path | str, environment: Mapping[str, str] | None = None, plugins: Sequence[str] = ()
+) -> PolicyFile:
+    """The policies of a file; ConfigError with every mistake found in it.
+
+    `file.yaml#tail_sampling/name` names one block of a file that has several. `plugins` are looked for beside those
+    that the file names, paths relative to where the process runs.
+    """
+    file, wanted = split_selector(path)
+    found = policies_of(read_document(file, environment, lenient=True), wanted, plugins)
+    return found if wanted is None else replace(found, path=str(path))
 
 
-def parse_policies(text: str, path: str = "policies", environment: Mapping[str, str] | None = None) -> PolicyFile:
-    """As `load_policies`, from text; `path` is named in errors."""
-    return _policies_of(parse_document(text, path, environment or {}))
+def parse_policies(
+    text: str, path: str = "policies", environment: Mapping[str, str] | None = None, wanted: str | None = None
+) -> PolicyFile:
+    """As `load_policies`, from text; `path` is named in errors, `wanted` is the key of the block."""
+    return policies_of(parse_document(text, path, environment or {}, lenient=True), wanted)
 
 
-def _policies_of(document: Document) -> PolicyFile:
-    base, block = _find_block(document)
+def policies_of(document: Document, wanted: str | None = None, plugins: Sequence[str] = ()) -> PolicyFile:
+    """The policies of a document that was read with `lenient`; ConfigError with every mistake found in it."""
+    notes = Notes(document)
+    found = find_block(document, wanted, TailSampling.model_fields, notes)
     problems: list[Problem] = []
     settings: TailSampling | None = None
+    block = {key: value for key, value in found.block.items() if value is not None}
+    block = coerce(TailSampling, block, found.base, notes)
     try:
-        settings = build_model(TailSampling, _given(block), document, base)
+        block = add_group_wait(found, block, document, TailSampling.model_fields["decision_wait"].default, notes)
+        settings = build_model(TailSampling, block, document, found.base)
     except ConfigError as error:
         problems.extend(error.problems)
-    policy_set: PolicySet | None = None
+    policy_set: AnyPolicySet | None = None
     specs = block.get("policies")
-    if isinstance(specs, list) and specs and not any(p.key.endswith("policies") for p in problems):
+    place = (*found.base, "policies")
+    named = settings.plugins if settings else _texts(block.get("plugins"))
+    registry = _registry(document, (*found.base, "plugins"), named, plugins, problems)
+    tenants = TenantReader(document, found.base, notes, problems)
+    if registry and isinstance(specs, list) and specs and not any(p.key.endswith("policies") for p in problems):
+        specs = typed(normalise(specs, place, document, registry, notes))
+        build = partial(_build, settings=settings, registry=registry)
+        default: PolicySet | None = None
         try:
-            policy_set = _build(typed(specs), settings)
+            default = build(specs)
         except PolicyConfigError as error:
-            problems.extend(_policy_problems(document, (*base, "policies"), typed(specs), settings, error))
-    if problems or settings is None or policy_set is None:
+            problems += [
+                document.problem((*place, *each.loc), each.message, each.suggestion)
+                for each in all_mistakes(specs, build, error)
+            ]
+        tenants.read(block.get("tenants"), registry, build)
+        policy_set = tenants.joined(default, settings.tenants, settings.attribute_aliases) if settings else default
+    if problems or settings is None or policy_set is None or registry is None:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
-    return PolicyFile(document.path, settings, policy_set, (*settings.notes(), *policy_set.notes))
+    for key, text in settings.remarks():
+        notes.add((*found.base, *key), text)
+    for note in policy_set.notes:
+        notes.add(tenants.place_of(note) or place_of(note, specs or [], place), note)
+    return PolicyFile(
+        document.path, settings, policy_set, notes.texts, name_of(document.path, found.base), tuple(specs or ()),
+        registry, plugin_sources(document, named, plugins), tuple(plugins), tenants.specs,
+    )  # fmt: skip
 
 
-def _build(specs: list[Any], settings: TailSampling | None) -> PolicySet:
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _registry(
+    document: Document, place: KeyPath, named: Sequence[str], given: Sequence[str], problems: list[Problem]
+) -> Registry | None:
+    """The policy types that can be used; None, and the problems, where a plugin cannot."""
+    try:
+        return registry_of(document, place, named, given)
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _build(
+    specs: list[Any],
+    settings: TailSampling | None,
+    registry: Registry,
+    *,
+    hash_salt: str | None = None,
+    sample_on_first_match: bool | None = None,
+) -> PolicySet:
+    """A set under the settings of the block; the last two go before those of the block."""
+    first_match = settings.sample_on_first_match if settings else False
     return build_policy_set(
         specs,
         randomness=settings.randomness if settings else "auto",
-        hash_salt=settings.hash_salt if settings else None,
-        sample_on_first_match=settings.sample_on_first_match if settings else False,
+        hash_salt=hash_salt or (settings.hash_salt if settings else None),
+        sample_on_first_match=first_match if sample_on_first_match is None else sample_on_first_match,
+        registry=registry,
+        aliases=settings.attribute_aliases.table() if settings else NO_ALIASES,
     )
-
-
-def _policy_problems(
-    document: Document, base: KeyPath, specs: list[Any], settings: TailSampling | None, whole: PolicyConfigError
-) -> list[Problem]:
-    """Every policy built alone, so that all that are wrong are told; `whole` where only the list as such is."""
-    problems = []
-    for index, spec in enumerate(specs):
-        try:
-            _build([spec], settings)
-        except PolicyConfigError as error:
-            loc = (index, *error.loc[1:]) if error.loc else (index,)
-            problems.append(document.problem((*base, *loc), error.message, error.suggestion))
-    return problems or [document.problem((*base, *whole.loc), whole.message, whole.suggestion)]
-
-
-def _find_block(document: Document) -> tuple[KeyPath, dict[str, Any]]:
-    """Where the `tail_sampling` block stands, and the block."""
-    data = document.data
-    if not isinstance(data, dict):
-        raise ConfigError([document.problem((), "is empty or no mapping: it needs a 'tail_sampling:' block")])
-    if "policies" in data:
-        return (), data
-    base: KeyPath = ()
-    if isinstance(data.get("processors"), dict):
-        base, data = ("processors",), data["processors"]
-    found = [key for key in data if key == "tail_sampling" or str(key).startswith("tail_sampling/")]
-    if not found:
-        raise ConfigError([document.problem(base, "has no 'tail_sampling:' block and no 'policies:'")])
-    if len(found) > 1:
-        raise ConfigError([document.problem((*base, found[1]), f"a second block beside {found[0]}: keep one a file")])
-    path = (*base, found[0])
-    block = data[found[0]]
-    if not base and len(data) > 1:
-        extra = next(key for key in data if key != found[0])
-        raise ConfigError([document.problem((extra,), f"unknown key beside {found[0]}")])
-    if not isinstance(block, dict):
-        raise ConfigError([document.problem(path, "must be a mapping with 'policies:'")])
-    return path, block
-
-
-def _given(block: dict[str, Any]) -> dict[str, Any]:
-    """The block without empty values, which mean the default."""
-    return {key: value for key, value in block.items() if value is not None}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from sampler.config.base import Endpoint, Section
-from sampler.config.units import PositiveDuration, Size, parse_duration
+from sampler.config.units import DurationField, PositiveDuration, Size, parse_duration
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -61,8 +61,43 @@ class TraceTable(Section):
     """Spans up to this size wait in memory, the rest on disk; 0 puts all on disk."""
     disk_limit_mib: int = Field(default=8192, ge=0)
     """Most disk for waiting spans; beyond it the oldest traces are decided early. 0 uses no disk at all."""
+    disk_reserve_mib: int = Field(default=64, ge=0)
+    """Free space of the disk that is left alone: with less, spans wait in memory until there is room again."""
     max_traces: int = Field(default=0, ge=0)
     """Most undecided traces; beyond it the oldest are decided early. 0 is no limit of its own."""
+
+
+class Memory(Section):
+    """How large a worker may grow, all its libraries included."""
+
+    limit_mib: int = Field(default=0, ge=0)
+    """The limit; 0 takes that of the container (its cgroup, shared with what else runs in it), and none where that has
+    none."""
+    soft_percent: int = Field(default=75, ge=1, le=100)
+    """From this share of the limit on it fetches less at once and puts waiting spans on disk earlier."""
+    hard_percent: int = Field(default=90, ge=1, le=100)
+    """From this share on it fetches nothing until all waiting spans are on disk; if that is not enough, the oldest
+    traces are decided early."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.soft_percent >= self.hard_percent:
+            raise ValueError(f"soft_percent ({self.soft_percent}) must be below hard_percent ({self.hard_percent})")
+        return self
+
+
+class Watchdog(Section):
+    """When a worker that stands still ends itself with exit code 70, to be started again. 0 is never.
+
+    Time in which Kafka cannot be reached or takes no outputs does not count.
+    """
+
+    stall_timeout: DurationField = parse_duration("2m")
+    """No fetch has come back, or nothing was read though records lie there."""
+    commit_timeout: DurationField = parse_duration("5m")
+    """More may be committed, but nothing was."""
+    recovery_timeout: DurationField = parse_duration("10m")
+    """The decision tables are being read back, but nothing more comes."""
 
 
 class DecisionCache(Section):
@@ -70,6 +105,9 @@ class DecisionCache(Section):
 
     ttl: PositiveDuration = parse_duration("10m")
     """How long a decision is remembered, in stream time."""
+    standby_replicas: int = Field(default=1, ge=0)
+    """Other workers that keep a copy of a partition's decisions on disk, so that one of them can go on at once. Every
+    copy costs its worker a table's writing: some 0.1 ms of CPU for each record, live up to eight a second and partition."""
 
 
 class AnnotationNames(NamedTuple):
@@ -121,13 +159,22 @@ class Worker(Section):
     """How often the watermark is committed."""
     initial_offset: Literal["earliest", "latest"] = "earliest"
     """Where a group that has never committed begins to read."""
+    group_instance_id: Annotated[str, Field(min_length=1)] | None = None
+    """A name that stays the same over restarts, such as the pod's: a worker that is back within `session_timeout` keeps
+    its partitions, and after a clean stop goes on with the traces it has on disk. Without, its share goes to others."""
     trace_table: TraceTable = TraceTable()
     decision_cache: DecisionCache = DecisionCache()
+    retain_dropped_limit_mib: int = Field(default=4096, ge=1)
+    """Most disk for dropped traces, where the policy file keeps them (`retain_dropped`); beyond it the oldest go."""
     scanner: Literal["auto", "compiled", "upb"] = "auto"
     """`auto` takes the compiled scanner where it is built; the other two insist."""
     annotation: Annotation = Annotation()
+    policies_reload_interval: DurationField = parse_duration("5s")
+    """How often the policy file is looked at for changes, which are taken without a restart; 0 looks only at SIGHUP."""
     max_unacknowledged: int = Field(default=20_000, ge=1)
     """Output records waiting for acknowledgement at which fetching pauses."""
+    memory: Memory = Memory()
+    watchdog: Watchdog = Watchdog()
 
     @model_validator(mode="after")
     def _beats(self) -> Self:
@@ -145,6 +192,10 @@ class Web(Section):
     enabled: bool = True
     endpoint: Endpoint = "localhost:8484"
     """Address to listen on. `tailsampler run` gives the agent this port and the workers the next ones."""
+    token: Annotated[SecretStr, Field(min_length=8)] | None = None
+    """What a request that changes something (`tailsampler rescue`) must bring; best from a variable:
+    `${env:WEB_TOKEN}`. Without, such requests are taken only where `endpoint` is an address of the machine itself, such
+    as localhost."""
 
 
 class Log(Section):

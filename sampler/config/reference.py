@@ -6,14 +6,18 @@ import json
 import sys
 import types
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from inspect import getdoc
+from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from policies.contract import Policy
 from sampler.config.models import Config
 from sampler.config.policies import TailSampling
+from sampler.config.policy_types import NO_SETTINGS, built_in
 from sampler.config.units import Duration
+from sampler.config.words import field_in_words
 
 HEAD = """# Configuration
 
@@ -21,8 +25,8 @@ Two files: `config.yaml` says where Kafka is and how the processes run, `policie
 examples: [config.yaml](examples/config.yaml), [policies.yaml](examples/policies.yaml). JSON Schemas for editors:
 `schema/config.schema.json`, `schema/policies.schema.json` (the first line of the examples names them).
 
-    tailsampler config check --config config.yaml --policies policies.yaml
-    tailsampler config print --config config.yaml      # what is in force, secrets as asterisks
+    tailsampler validate config.yaml policies.yaml     # --output json for machines
+    tailsampler config print --resolved --config config.yaml --policies policies.yaml   # all in force, secrets masked
 
 A mistake is one line with file, line, key and, where a name is mistyped, the nearest one; the exit code is then 2:
 
@@ -31,8 +35,8 @@ A mistake is one line with file, line, key and, where a name is mistyped, the ne
 ## How values are written
 
 * **Variables**: `${env:NAME}` or `${NAME}`; with a default `${env:NAME:-default}`. A variable that is not set and has
-  no default is an error. What it holds is always one value, never a key or a list. Inside `[]` and `{}`, put it in
-  quotes. In policies, an unquoted variable is a number or a truth value if written like one; quote it to keep text.
+  no default is an error. What it holds is one value of the type that its place asks for (in policies also a list of
+  texts where one is asked for, `[a, b]` or `a,b`); never a key or a mapping. Inside `[]` and `{}`, put it in quotes.
   `$$` is a literal dollar sign; a dollar sign before anything but `{` and `$` stands for itself.
 * **Durations** have a unit: `30s`, `500ms`, `1m30s`. Plain numbers are refused, except 0.
 * **Sizes** are bytes, or have a suffix: `262144`, `256KiB`, `16MiB`.
@@ -44,15 +48,48 @@ This page is generated: `python -m sampler.config.reference > docs/configuration
 """
 POLICIES = """## policies.yaml
 
-The keys below stand under `tail_sampling:`, the Collector's block. The file may also hold the block as a Collector's
-configuration does, under `processors:` and as `tail_sampling/name`, or without any key around it. The policy types and
-their settings: `tailsampler policies list`, `tailsampler policies describe TYPE`.
+The keys below stand under `tail_sampling:`, the Collector's block. It may be taken from a Collector's configuration
+unchanged, and the file may be:
+
+* the block alone, without any key around it;
+* `tail_sampling:` or `tail_sampling/name:` with the block below;
+* a whole Collector configuration. Only the block is read; what is ignored is named in a note at load, and a variable
+  that is not set elsewhere is no mistake. Of several blocks the one is taken that the pipelines of `service:` use;
+  where that is none or more than one, name it: `--policies collector.yaml#tail_sampling/name`. The `wait_duration` of a
+  `groupbytrace` processor in front of it is added to `decision_wait`.
+
+What works in another way than in a Collector is said at load, each with its line, and so is every other spelling that
+is taken: `and`, `not` and `drop` that hold their sub-policies directly, settings beside `type`, a `type` left out or
+written with hyphens, numbers and truth values in quotes, texts without, one value or a text with commas in place of a
+list, status codes in lower case.
 """
+TYPES = """## Policy types
+
+Each policy is `{name, type, <type>: {...}}`; the settings below stand under the key of the type's name. A name is
+unique in the list. `on_error: keep` makes a policy of the list keep the traces on which it fails; by default (`skip`)
+it then has no vote. Where a setting holds policies, they are written the same way, without `on_error`; their names may
+be left out. Types of plugins: `tailsampler policies list`, `tailsampler policies describe TYPE`.
+"""
+
+
+_SEVERAL: dict[Any, str] = {list: "[]", tuple: "[]", dict: ".*"}
+"""What stands behind a key for each of its items."""
 
 
 def configuration_page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, "## config.yaml\n", _table(Config), POLICIES, _table(TailSampling)])
+    sections = (_policy_type(name, policy) for name, policy in built_in().items())
+    return "\n".join([HEAD, "## config.yaml\n", _table(Config), POLICIES, _table(TailSampling), TYPES, *sections])
+
+
+def _policy_type(name: str, policy: type[Policy]) -> str:
+    parts = [f"### {name}", getdoc(policy) or ""]
+    if policy.Config.model_fields:
+        about = getdoc(policy.Config) if policy.Config.__doc__ else None
+        parts += [about or "", _table(policy.Config).rstrip("\n")]
+    else:
+        parts.append(NO_SETTINGS)
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _table(model: type[BaseModel]) -> str:
@@ -63,42 +100,23 @@ def _table(model: type[BaseModel]) -> str:
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = _section(field.annotation)
-        if inner is not None:
-            yield f"| **`{prefix}{name}`** | | | {_text(field.description or inner.__doc__)} |"
-            yield from _rows(inner, f"{prefix}{name}.")
-        else:
-            yield f"| `{prefix}{name}` | {_kind(field)} | {_default(field)} | {_text(field.description)} |"
+        if inner is None:
+            kind, meaning = field_in_words(name, field), _text(field.description)
+            yield f"| `{prefix}{name}` | {kind} | {_default(field)} | {meaning} |"
+            continue
+        several = _SEVERAL.get(get_origin(field.annotation), "")
+        kind, default = (field_in_words(name, field), _default(field)) if several else ("", "")
+        yield f"| **`{prefix}{name}`** | {kind} | {default} | {_text(field.description or inner.__doc__)} |"
+        yield from _rows(inner, f"{prefix}{name}{several}.")
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
+    """The model whose keys stand below a setting; of a list or a mapping those of its items."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in {Union, types.UnionType}:
+    if get_origin(annotation) in {Union, types.UnionType, *_SEVERAL}:
         return next((found for arg in get_args(annotation) if (found := _section(arg))), None)
     return None
-
-
-def _kind(field: FieldInfo) -> str:
-    annotation = field.annotation
-    if any("parse_size" in repr(part) for part in field.metadata):
-        return "size"
-    return _words(annotation)
-
-
-def _words(annotation: Any) -> str:
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _words(args[0])
-    if origin is Literal:
-        return ", ".join(f"`{value}`" for value in args)
-    if origin in {Union, types.UnionType}:
-        return " or ".join(dict.fromkeys(_words(arg) for arg in args if arg is not type(None)))
-    if origin in {tuple, list}:
-        return "list"
-    if origin is dict:
-        return "mapping"
-    names = {Duration: "duration", bool: "true or false", int: "whole number", float: "number", str: "text"}
-    return "secret text" if annotation is SecretStr else names.get(annotation, "value")
 
 
 def _default(field: FieldInfo) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sampler.config.models import Config
 from sampler.config.policies import TailSampling
+from sampler.config.policy_types import policy_definitions, settings_definitions
 from sampler.config.units import Duration
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -43,11 +44,12 @@ def _config_schema() -> dict[str, Any]:
 def _policies_schema() -> dict[str, Any]:
     """The block alone, below `tail_sampling` (or `tail_sampling/name`), or below `processors:` as in a Collector."""
     block = TailSampling.model_json_schema()
-    definitions = block.pop("$defs", {})
-    _admit_references(block)
-    _admit_references(definitions)
+    definitions = {**block.pop("$defs", {}), **settings_definitions()}
+    for owner in (block, definitions["TenantSet"]):
+        owner["properties"]["policies"]["items"] = {"$ref": "#/$defs/policy"}
     definitions["TailSampling"] = block
-    block["properties"]["policies"]["items"] = _policy_schema()
+    _admit_references(definitions)
+    definitions.update(policy_definitions())
     reference = {"$ref": "#/$defs/TailSampling"}
     keyed = {"type": "object", "patternProperties": {"^tail_sampling(/.*)?$": reference}, "minProperties": 1}
     return {
@@ -62,19 +64,6 @@ def _policies_schema() -> dict[str, Any]:
     }
 
 
-def _policy_schema() -> dict[str, Any]:
-    """A policy; the blocks of the types are checked at load, since plugins bring types of their own."""
-    return {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string", "minLength": 1, "description": "Unique; written on the spans it keeps."},
-            "type": {"type": "string", "description": "See `tailsampler policies list`."},
-            "on_error": {"enum": ["skip", "keep"], "description": "What it says of a trace on which it fails."},
-        },
-        "required": ["name", "type"],
-    }
-
-
 def _admit_references(schema: Any) -> None:
     """Let numbers and truth values be written as `${env:NAME}` too; durations are shown in Go's form."""
     if isinstance(schema, list):
@@ -86,7 +75,9 @@ def _admit_references(schema: Any) -> None:
     if isinstance(schema.get("default"), dict) and set(schema["default"]) == {"ms"}:
         schema["default"] = str(Duration(schema["default"]["ms"]))
     for name, prop in list(schema.get("properties", {}).items()):
-        if isinstance(prop, dict) and _refuses_references(prop):
+        if isinstance(prop, dict) and "anyOf" in prop and all(map(_refuses_references, prop["anyOf"])):
+            prop["anyOf"] = [*prop["anyOf"], _REFERENCE]
+        elif isinstance(prop, dict) and _refuses_references(prop):
             kept = {key: prop.pop(key) for key in ("description", "default", "title") if key in prop}
             schema["properties"][name] = {"anyOf": [prop, _REFERENCE], **kept}
     for value in schema.values():
@@ -96,7 +87,7 @@ def _admit_references(schema: Any) -> None:
 def _refuses_references(prop: dict[str, Any]) -> bool:
     if prop.get("type") == "string":
         return "enum" in prop or "pattern" in prop
-    return prop.get("type") in ("integer", "number", "boolean") or "enum" in prop or "const" in prop
+    return prop.get("type") in ("integer", "number", "boolean", "null") or "enum" in prop or "const" in prop
 
 
 if __name__ == "__main__":

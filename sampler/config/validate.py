@@ -96,10 +96,16 @@ def _is_union_leaf(model: type[BaseModel], path: KeyPath) -> bool:
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
     owner: type[BaseModel] | None = model
+    named = False
     for part in path:
+        if named:
+            # A key of a mapping from names to models.
+            named = False
+            continue
         field = owner.model_fields.get(str(part)) if owner else None
         owner = _model_in(field.annotation) if field else None
-    return owner
+        named = field is not None and get_origin(field.annotation) is dict
+    return None if named else owner
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -148,6 +148,29 @@ def test_signals_are_handed_on(number: signal.Signals) -> None:
         assert not alive(child)
 
 
+TAKES_HANGUP = """
+import sys
+from sampler.supervisor import Part, Patience, Supervisor
+code = "import signal, sys\\nsignal.signal(15, lambda *_: sys.exit(0))\\n"
+code += "signal.signal(1, lambda *_: print(sys.argv[1], flush=True))\\nprint('up', flush=True)\\nwhile 1: signal.pause()"
+parts = [Part(name, (sys.executable, "-c", code, name), takes_hangup=name == "worker") for name in ("worker", "agent")]
+sys.exit(Supervisor(parts, Patience()).run())
+"""
+
+
+def test_a_hangup_goes_to_the_parts_that_take_it() -> None:
+    """A reload asked of the supervisor ends nothing, and reaches the workers only."""
+    process = subprocess.Popen([sys.executable, "-c", TAKES_HANGUP], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout
+    with process.stdout as said:
+        assert [said.readline(), said.readline()] == ["up\n", "up\n"]
+        process.send_signal(signal.SIGHUP)
+        assert said.readline() == "worker\n"
+        process.send_signal(signal.SIGTERM)
+        assert said.read() == ""
+    assert process.wait(20) == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
 def test_parts_do_not_outlive_a_killed_supervisor() -> None:
     """A supervisor ended by kill -9 leaves no orphans."""
@@ -155,3 +178,20 @@ def test_parts_do_not_outlive_a_killed_supervisor() -> None:
         process.kill()
         process.wait()
         until(lambda: not alive(child))
+
+
+def test_a_part_that_has_worked_is_never_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once it has run, also a refused configuration is taken for a file that is being edited: it is started again."""
+    log = tmp_path / "runs"
+    code = (
+        f"import pathlib, sys\nlog = pathlib.Path({str(log)!r})\nruns = len(log.read_text()) if log.exists() else 0\n"
+        "log.write_text('x' * (runs + 1))\nsys.exit([70, 2, 2, 2, 2][min(runs, 4)])"
+    )
+    with running(Supervisor([part("worker", code)], QUICK)) as codes:
+        until(lambda: log.exists() and len(log.read_text()) >= 4)
+        assert codes == []
+    assert codes == [0]
+    waits = [
+        float(r.getMessage().split(" starting again in ")[1].split()[0]) for r in caplog.records if "again" in r.msg
+    ]
+    assert waits[:3] == [0.05, 0.1, 0.2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sampler.config.document import EnvText, parse_document, typed
+from sampler.config.document import EnvText, VariableText, parse_document, typed
 from sampler.config.env import SubstitutionError, substitute
 from sampler.config.errors import ConfigError
 
@@ -107,3 +107,56 @@ def test_unquoted_variables_take_the_type_they_are_written_like() -> None:
     assert isinstance(data, dict)
     assert isinstance(data["a"], EnvText)
     assert typed(data) == {"a": 10, "b": "10", "c": True, "d": "0123"}
+
+
+def test_variables_in_quotes_are_known_too() -> None:
+    """A setting that wants a number takes it from them; where nothing is known of the type they stay text."""
+    data = parse("a: '${X}'\nb: 'x'", X="10")
+    assert isinstance(data, dict)
+    assert isinstance(data["a"], VariableText)
+    assert not isinstance(data["b"], VariableText)
+    assert type(typed(data)["a"]) is str
+
+
+def test_faults_matter_where_they_are_asked_about() -> None:
+    """A lenient reader is told those at, below and above the part that it uses."""
+    document = parse_document("a:\n  b: ${X}\nc: {d: 1, d: 2}\ne: 1\n", "f.yaml", {}, lenient=True)
+    assert document.data == {"a": {"b": None}, "c": {"d": 1}, "e": 1}
+    document.require(("e",))
+    for key in (("a",), ("a", "b"), ("a", "b", "deeper"), ()):
+        with pytest.raises(ConfigError, match="variable X is not set"):
+            document.require(key)
+    with pytest.raises(ConfigError, match="duplicate key"):
+        document.require(("c",))
+
+
+def test_lines_follow_a_tree_of_another_shape() -> None:
+    """Keys below a place that was moved have the lines that they have in the file."""
+    document = parse_document("a:\n  - b:\n      c: 1\n", "f.yaml", {})
+    document.move(("a",), ("a", "inner"))
+    assert document.line_of(("a", "inner", 0, "b", "c")) == 3
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000])
+def test_depth_is_bounded(text: str) -> None:
+    """The parser of libyaml would take all of the stack."""
+    (line,) = complaints(text)
+    assert "nested more than 100 levels deep" in line
+
+
+def test_aliases_of_aliases_are_bounded_in_depth() -> None:
+    """Each is one level deeper than the one before."""
+    lines = ["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 3000))]
+    assert "nested more than 100 levels deep" in complaints("\n".join(lines))[0]
+
+
+def test_variables_that_are_no_text_are_refused() -> None:
+    """Bytes of the environment that are not UTF-8."""
+    assert complaints("a: ${X}", X="\udcff") == ["f.yaml:1: a: comes from a variable that is not UTF-8 text"]
+
+
+@pytest.mark.parametrize("text", ["${file:/x}", "${http://x}", "${yaml:x}"])
+def test_other_sources_are_told_as_such(text: str) -> None:
+    """With what is possible here."""
+    with pytest.raises(SubstitutionError, match=r"only variables are filled in here, as \$\{env:NAME\}"):
+        substitute(text, {})

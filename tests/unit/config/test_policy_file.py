@@ -39,11 +39,11 @@ def test_the_block_is_found(text: str) -> None:
     [
         ("", "needs a 'tail_sampling:' block"),
         ("processors: {batch: {}}", "has no 'tail_sampling:' block"),
-        ("tail_sampling: {}\ntail_sampling/b: {}", "keep one a file"),
+        ("tail_sampling: {}\ntail_sampling/b: {}", "has several blocks"),
         ("tail_sampling:\n  policies: []", "p.yaml:2: tail_sampling.policies: "),
         ("tail_sampling: {}", "p.yaml:1: tail_sampling.policies: is required"),
         ("tail_sampling: 5", "must be a mapping"),
-        ("tail_sampling:\n  policies: []\nother: 1", "unknown key beside tail_sampling"),
+        ("tail_sampling:\n  policies: []\nother: 1", "unknown key beside the tail_sampling block"),
     ],
 )
 def test_files_without_a_usable_block(text: str, said: str) -> None:

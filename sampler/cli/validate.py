@@ -1,0 +1,96 @@
+"""`tailsampler validate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sampler.cli.options import EXIT_WRONG_INPUT, plugins_option
+
+if TYPE_CHECKING:
+    from sampler.config.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is to be said of one file."""
+
+    path: str
+    kind: str
+    """config or policies; empty where the file cannot be read."""
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    """The policies in order of evaluation, a line each."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {**asdict(self), "valid": not self.problems}
+
+
+@click.command(short_help="Check configuration and policy files.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="text: a line for each mistake and note; json: one object.",
+)  # fmt: skip
+@plugins_option
+def validate(files: tuple[str, ...], output: str, plugins: tuple[str, ...]) -> int:
+    """Check files without starting anything: config.yaml, policies, or a Collector's whole configuration.
+
+    Which one a FILE is follows from what it holds. FILE#tail_sampling/name checks one block of several. Exit code 2
+    where there is a mistake.
+    """
+    findings = [look_at(file, plugins) for file in files]
+    if output == "json":
+        shown = {
+            "valid": not any(found.problems for found in findings),
+            "files": [found.as_json() for found in findings],
+        }
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        for found in findings:
+            _say(found)
+    return EXIT_WRONG_INPUT if any(found.problems for found in findings) else 0
+
+
+def look_at(file: str, plugins: Sequence[str] = ()) -> Finding:
+    """What is right and wrong in a file."""
+    from sampler.config.collector import split_selector
+    from sampler.config.detect import kind_of
+    from sampler.config.document import read_document
+    from sampler.config.errors import ConfigError
+    from sampler.config.load import config_of
+    from sampler.config.policies import policies_of
+    from sampler.scan_plan import plan_of
+
+    kind = ""
+    try:
+        path, wanted = split_selector(file)
+        document = read_document(path, lenient=True)
+        kind = "policies" if wanted else kind_of(document)
+        if kind == "config":
+            config_of(document)
+            return Finding(file, kind)
+        found = policies_of(document, wanted, plugins)
+        plan_of(found)
+    except ConfigError as error:
+        return Finding(file, kind, error.problems)
+    return Finding(file, kind, notes=found.notes, policies=tuple(found.policy_set.describe().splitlines()))
+
+
+def _say(found: Finding) -> None:
+    for problem in found.problems:
+        click.echo(str(problem), err=True)
+    if found.problems:
+        return
+    what = f"{len(found.policies)} policies" if found.kind == "policies" else "configuration"
+    click.echo(f"{found.path}: valid, {what}")
+    for line in found.policies:
+        click.echo(f"  {line}")
+    for note in found.notes:
+        click.echo(f"note: {note}")
