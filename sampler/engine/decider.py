@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from policies.policy_set import PolicySet
-from policies.randomness import RandomnessSource
+from policies.any_set import AnyPolicySet
+from policies.randomness import Randomness, RandomnessSource
 from policies.rset import NEVER, intervals
+from policies.state import carry_state
 from policies.trace import NO_SPANS
 from policies.verdict import Verdict
 from sampler.engine.decision_memory import DecisionMemory
 from sampler.engine.decision_record import DecisionRecord
+from sampler.engine.entry import TraceEntry
+from sampler.engine.rescan import Rescan
+from sampler.engine.second_look import SecondLook
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import DeadLetter, EngineCounts
-from sampler.engine.trace_table import TraceEntry, TraceTable
+from sampler.engine.trace_table import TraceTable
 from sampler.otlp import Annotation, ScanError, Scanner, decode, fnv1a64
 
 if TYPE_CHECKING:
     from sampler.engine.partition import PartitionStart
 
-Collected: TypeAlias = tuple[list[tuple[bytes, bytes]], list[DeadLetter], list[DecisionRecord]]
+Collected: TypeAlias = tuple[
+    list[tuple[bytes, bytes]], list[tuple[str, bytes, bytes]], list[DeadLetter], list[DecisionRecord]
+]
 
 TOO_LARGE = Verdict("not_sampled", NEVER, None, RandomnessSource.HASH, "too_large")
 
@@ -35,7 +42,7 @@ class Decider:
         self,
         start: PartitionStart,
         settings: EngineSettings,
-        policies: PolicySet,
+        policies: AnyPolicySet,
         scanner: Scanner,
         table: TraceTable,
         memory: DecisionMemory,
@@ -43,28 +50,46 @@ class Decider:
     ) -> None:
         self._owner = start.owner
         self._sequence = 0
+        self.last_record = start.last_record
         self._base_offset = max(start.handled_offset, start.offset)
         self._settings = settings
         self._policies = policies
         policies.randomness.use(fnv1a64)
+        self._hashes: dict[str, Randomness] = {}
+        self.rescan = Rescan(scanner, table)
         self._annotate = scanner.annotate
         self._table = table
         self._memory = memory
         self.counts = counts
-        self._state = start.state if start.state is not None else policies.initial_state()
+        self._state = carry_state(start.state or {}, policies)
         self._outputs: list[tuple[bytes, bytes]] = []
+        self._routed: list[tuple[str, bytes, bytes]] = []
         self._refused: list[DeadLetter] = []
         self._verdicts: list[Verdict] = []
         self._index_of: dict[int, int] = {}
         self._ids: list[bytes] = []
         self._verdict_of = array("L")
+        self._followed: dict[bytes, Verdict] = {}
+        self.second_look: SecondLook | None = None
+        """Keeps what is dropped, where that is wanted."""
+
+    def use_policies(self, policies: AnyPolicySet, settings: EngineSettings) -> None:
+        """Decide by another policy set from now on; limiters that it has too go on with their state."""
+        self._state = carry_state(self._state, policies)
+        self._policies, self._settings = policies, settings
+        policies.randomness.use(fnv1a64)
 
     def decide(self, tick_ms: int, entries: Sequence[TraceEntry], reason: str) -> None:
         """Decide these traces together, as one tick, and remove them from the table."""
         asked = [entry for entry in entries if not entry.too_large]
-        load = self._loader
+        self.counts.traces_rescanned += self.rescan.renew(asked)
         verdicts = self._policies.decide(
-            tick_ms, [(entry.trace_id, entry.summary, load(entry)) for entry in asked], self._state
+            tick_ms,
+            [(entry.trace_id, entry.summary, partial(self._load, entry)) for entry in asked]
+            if self._policies.needs_spans
+            else [(entry.trace_id, entry.summary, NO_SPANS) for entry in asked],
+            self._state,
+            share=1 / self._settings.partitions,
         )
         self._carry_out(tick_ms, asked, verdicts)
         if len(asked) < len(entries):
@@ -75,21 +100,36 @@ class Decider:
             self.counts.early[reason] += len(asked)
 
     def follow(self, trace_id: bytes, chunk: bytes, summary: Any, verdict: Verdict) -> None:
-        """Spans that came after their trace was decided go the same way, with the same annotations."""
+        """Spans that came after their trace was decided go the same way, with the same annotations.
+
+        The decision is recorded once more: otherwise the record that has it could expire before the watermark passes
+        these spans, and a replay of them would take them for a new trace.
+        """
         self.counts.late_spans[verdict.decision] += summary.span_count
         if verdict.sampled:
             self._write(trace_id, [chunk], verdict)
+        self._followed[trace_id] = verdict
+
+    def decide_otherwise(self, trace_id: bytes, chunks: Sequence[bytes], verdict: Verdict) -> None:
+        """A trace that was dropped is kept after all, by this verdict, which replaces the one before."""
+        self.counts.second_looks[verdict.reason] += 1
+        self._write(trace_id, chunks, verdict)
+        self._verdict_of.extend(self._numbers_of([verdict]))
+        self._ids.append(trace_id)
+        self._memory.replace(trace_id, verdict)
 
     def collect(self, next_offset: int, stream_time_ms: int, *, dead_letters: bool) -> Collected:
-        """Hand out and forget the outputs, refused spans and records of decisions since the last call.
+        """Hand out and forget the outputs, routed outputs, refused spans and records of decisions since the last call.
 
         Where something is written there is a record, though it may hold no decision: it says up to which offset
         everything was handled, so that a replay does not write late spans and dead letters again.
         """
+        self._record_followed()
         outputs, self._outputs = self._outputs, []
+        routed, self._routed = self._routed, []
         refused, self._refused = self._refused, []
-        if not (self._ids or outputs or refused or dead_letters):
-            return outputs, refused, []
+        if not (self._ids or outputs or routed or refused or dead_letters):
+            return outputs, routed, refused, []
         record = DecisionRecord(
             owner=self._owner,
             sequence=self._sequence,
@@ -103,17 +143,13 @@ class Decider:
             state=dict(self._state) or None,
         )
         self._sequence += 1
+        self.last_record = record.id
         records = list(record.split())
         for part in records:
             self._memory.close_segment(part)
         self._verdicts, self._index_of = [], {}
         self._ids, self._verdict_of = [], array("L")
-        return outputs, refused, records
-
-    def _loader(self, entry: TraceEntry) -> Callable[[], Sequence[Any]]:
-        if not self._policies.needs_spans:
-            return NO_SPANS
-        return partial(self._load, entry)
+        return outputs, routed, refused, records
 
     def _load(self, entry: TraceEntry) -> Sequence[Any]:
         spans: list[Any] = []
@@ -123,55 +159,99 @@ class Decider:
                 spans.extend(decode([chunk]))
         return spans
 
-    def _carry_out(self, tick_ms: int, entries: Sequence[TraceEntry], verdicts: Sequence[Verdict]) -> None:
-        table, memory, latency_ms = self._table, self._memory, self.counts.latency_ms
-        spans_of: dict[int, list[int]] = {}
-        for entry, verdict in zip(entries, verdicts, strict=True):
-            trace_id = entry.trace_id
-            # Verdicts are shared objects: their identity says as much as their equality, and costs nothing to hash.
-            spans_of.setdefault(id(verdict), []).append(entry.summary.span_count)
-            # An early decision is made between ticks, possibly before the one that follows the arrival.
-            latency_ms[max(0, tick_ms - entry.arrived_ms)] += 1
-            index = self._index_of.get(id(verdict))
-            if index is None:
-                index = self._index_of[id(verdict)] = len(self._verdicts)
-                # Kept here, so that its identity stays its own until the record is made.
-                self._verdicts.append(verdict)
-            self._ids.append(trace_id)
-            self._verdict_of.append(index)
-            memory.add(trace_id, verdict)
-            if verdict.decision == "sampled":
-                self._write(trace_id, table.take(entry), verdict)
-            else:
-                table.discard(entry)
-        for key, spans in spans_of.items():
-            self._count(self._verdicts[self._index_of[key]], spans)
+    def _carry_out(self, tick_ms: int, entries: list[TraceEntry], verdicts: Sequence[Verdict]) -> None:
+        """Write what is kept, remember and count the decisions, and remove the traces from the table.
 
-    def _count(self, verdict: Verdict, spans: Sequence[int]) -> None:
-        """Count traces with this verdict, given the number of spans of each."""
-        counts, decision = self.counts, verdict.decision
-        counts.traces_decided[decision] += len(spans)
-        counts.spans_decided[decision] += sum(spans)
-        if verdict.policy is not None:
-            counts.by_policy[verdict.policy, decision] += len(spans)
+        One thing after the other for all of them, not one trace after the other: so most steps are one call a tick.
+        """
+        trace_ids = [entry.trace_id for entry in entries]
+        for entry, verdict in zip(entries, verdicts, strict=True):
+            if verdict.decision == "sampled":
+                self._write(entry.trace_id, self._table.read(entry), verdict)
+        if self.second_look is not None:
+            self._keep_dropped(self.second_look, tick_ms, entries, verdicts)
+        # An early decision is made between ticks, possibly before the one that follows the arrival.
+        self.counts.latency_ms.update([max(0, tick_ms - entry.arrived_ms) for entry in entries])
+        numbers = self._numbers_of(verdicts)
+        self._count(numbers, [entry.summary.span_count for entry in entries])
+        self._remember(trace_ids, verdicts, numbers)
+        self._table.discard(entries)
+
+    def _keep_dropped(
+        self, second_look: SecondLook, tick_ms: int, entries: Sequence[TraceEntry], verdicts: Sequence[Verdict]
+    ) -> None:
+        for entry, verdict in zip(entries, verdicts, strict=True):
+            if not (verdict.sampled or entry.too_large):
+                second_look.keep(entry, self._table.read(entry), verdict, tick_ms)
+
+    def _record_followed(self) -> None:
+        """Record the decisions that late spans have followed, unless the record has them anyway."""
+        if self._followed:
+            for trace_id in self._followed.keys() & set(self._ids):
+                del self._followed[trace_id]
+            verdicts = list(self._followed.values())
+            self._remember(list(self._followed), verdicts, self._numbers_of(verdicts))
+            self._followed = {}
+
+    def _remember(self, trace_ids: list[bytes], verdicts: Sequence[Verdict], numbers: Sequence[int]) -> None:
+        self._verdict_of.extend(numbers)
+        self._ids += trace_ids
+        self._memory.add(trace_ids, verdicts)
+
+    def _numbers_of(self, verdicts: Sequence[Verdict]) -> list[int]:
+        """The place of each in `_verdicts`. Equal ones are one object: its identity costs nothing to hash."""
+        index_of = self._index_of
+        for key, verdict in dict(zip(map(id, verdicts), verdicts, strict=True)).items():
+            if key not in index_of:
+                index_of[key] = len(self._verdicts)
+                # Kept there, so that its identity stays its own until the record is made.
+                self._verdicts.append(verdict)
+        return [index_of[id(verdict)] for verdict in verdicts]
+
+    def _count(self, numbers: Sequence[int], spans: Sequence[int]) -> None:
+        """Count decided traces, given the numbers of their verdicts and of their spans."""
+        spans_of: dict[int, int] = dict.fromkeys(numbers, 0)
+        for number, span_count in zip(numbers, spans, strict=True):
+            spans_of[number] += span_count
+        counts = self.counts
+        for number, traces in Counter(numbers).items():
+            verdict = self._verdicts[number]
+            counts.traces_decided[verdict.decision] += traces
+            counts.spans_decided[verdict.decision] += spans_of[number]
+            decider = verdict.decider
+            if decider is not None:
+                counts.by_policy[decider, verdict.decision] += traces
+            if verdict.tenant:
+                counts.tenant_traces[verdict.tenant, verdict.decision] += traces
+                counts.tenant_spans[verdict.tenant, verdict.decision] += spans_of[number]
 
     def _write(self, trace_id: bytes, chunks: Sequence[bytes], verdict: Verdict) -> None:
         limit_bytes = self._settings.max_output_bytes
         written = self._annotate(chunks, self._annotation(trace_id, verdict), limit_bytes)
         self.counts.span_copies += written.copies_removed
-        for payload in written.payloads:
-            self._outputs.append((trace_id, payload))
+        if verdict.output:
+            self._routed.extend([(verdict.output, trace_id, payload) for payload in written.payloads])
+        else:
+            self._outputs.extend([(trace_id, payload) for payload in written.payloads])
         for span in written.oversize:
             # One span above the topic's limit cannot leave; the broker would refuse it and stop everything behind it.
             self.counts.dead_letters["span_too_large"] += 1
             error = f"a span of trace {trace_id.hex()} is {len(span)} bytes, the sampled topic takes {limit_bytes}"
             self._refused.append(DeadLetter(None, span, error, "span_too_large"))
 
+    def _hash_of(self, salt: str) -> Randomness:
+        """The hash that made a verdict; not always that of the policies that run now."""
+        found = self._hashes.get(salt)
+        if found is None:
+            found = self._hashes[salt] = Randomness(salt=salt)
+            found.use(fnv1a64)
+        return found
+
     def _annotation(self, trace_id: bytes, verdict: Verdict) -> Annotation:
         settings = self._settings.annotation
         randomness = 0
         if verdict.source in {RandomnessSource.HASH, RandomnessSource.FORCED_HASH}:
-            randomness = self._policies.randomness.hashed(trace_id)
+            randomness = self._hash_of(verdict.salt).hashed(trace_id)
         return Annotation(
             keep=intervals(verdict.keep),
             source=verdict.source,

@@ -16,8 +16,9 @@ import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from policies.randomness import RandomnessSource
 from policies.verdict import Verdict
@@ -32,6 +33,10 @@ _HEAD = struct.Struct("<BQQqI")
 _COUNT = struct.Struct("<I")
 ID_BYTES = 16
 
+RESURRECTED, RESCUED = "resurrected", "rescued"
+SECOND_LOOK = frozenset({RESURRECTED, RESCUED})
+"""Reasons of decisions that replace an earlier one on the same trace, by which it was not sampled."""
+
 
 class RecordError(ValueError):
     """The bytes are not a decision record of a version this program knows."""
@@ -42,6 +47,10 @@ class Owner(NamedTuple):
 
     term: int
     generation: int
+
+
+RecordId: TypeAlias = tuple[int, int, int]
+"""Term, generation and sequence of a record: of two of one partition the newer one's is greater."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,11 @@ class DecisionRecord:
         ids, verdicts = self.ids, self.verdicts
         for i, index in enumerate(self.verdict_of):
             yield ids[i * ID_BYTES : (i + 1) * ID_BYTES], verdicts[index]
+
+    @property
+    def id(self) -> RecordId:
+        """What all parts of the record share."""
+        return (*self.owner, self.sequence)
 
     @property
     def key(self) -> bytes:
@@ -144,10 +158,19 @@ def decode(key: bytes, value: bytes) -> DecisionRecord:
 
 
 def _verdict_out(verdict: Verdict) -> list[Any]:
-    return [verdict.decision, verdict.keep, verdict.policy, verdict.source.name, verdict.reason]
+    fields = [verdict.decision, verdict.keep, verdict.policy, verdict.source.name, verdict.reason]
+    rest = [verdict.salt, verdict.tenant, verdict.output]
+    while rest and not rest[-1]:
+        rest.pop()
+    return [*fields, *rest]
 
 
 def _verdict_in(fields: list[Any]) -> Verdict:
-    decision, keep, policy, source, reason = fields
-    intervals = keep if isinstance(keep, int) else tuple((low, high) for low, high in keep)
-    return Verdict(decision, intervals, policy, RandomnessSource[source], reason)
+    decision, keep, *rest = fields
+    return _verdict(decision, keep if isinstance(keep, int) else tuple((low, high) for low, high in keep), *rest)
+
+
+@lru_cache(maxsize=4096)
+def _verdict(decision: Any, keep: Any, policy: str | None, source: str, reason: str, *rest: str) -> Verdict:
+    """Mostly one that was read before: records of a table say a few verdicts over and over."""
+    return Verdict(decision, keep, policy, RandomnessSource[source], reason, *rest)

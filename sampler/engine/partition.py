@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from policies.policy_set import PolicySet
+from policies.any_set import AnyPolicySet
+from policies.verdict import Verdict
+from sampler.engine.checkpoint import CheckpointHead, CheckpointReader
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.deadlines import Deadlines
 from sampler.engine.decider import Decider
 from sampler.engine.decision_memory import DecisionMemory
-from sampler.engine.decision_record import Owner
+from sampler.engine.decision_record import Owner, RecordId
+from sampler.engine.entry import TraceEntry
+from sampler.engine.gathering import Record, gatherer_for
+from sampler.engine.retention import Retention
+from sampler.engine.second_look import SecondLook
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import DeadLetter, EngineCounts, Settlement
 from sampler.engine.stream_time import StreamTime, tick_at_or_before
-from sampler.engine.trace_table import TraceEntry, TraceTable
-from sampler.otlp import ScanError, Scanner, ScanPlan, partition_of
-
-Record: TypeAlias = tuple[int, int, bytes]
-"""Offset, timestamp in milliseconds, value."""
+from sampler.engine.tenant_runs import NO_TENANTS, runs
+from sampler.engine.trace_table import TraceTable
+from sampler.otlp import ScanError, Scanner, ScanPlan
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStart:
     """Where a partition's work begins: who owns it, its first offset, and what recovery found.
 
-    `handled_offset` is the next offset of the newest recovered decision record: spans below it whose trace has a
-    decision were handled before.
+    `handled_offset` is the next offset of the newest recovered decision record, `last_record`: spans below it whose
+    trace has a decision were handled before.
     """
 
     partition: int
@@ -35,6 +39,7 @@ class PartitionStart:
     offset: int
     handled_offset: int = 0
     state: dict[str, Any] | None = None
+    last_record: RecordId | None = None
 
 
 class PartitionEngine:
@@ -44,13 +49,15 @@ class PartitionEngine:
         self,
         start: PartitionStart,
         settings: EngineSettings,
-        policies: PolicySet,
+        policies: AnyPolicySet,
         scanner: Scanner,
         plan: ScanPlan,
         store: ChunkStore,
         memory: DecisionMemory,
         counts: EngineCounts,
+        retention: Retention | None = None,
     ) -> None:
+        """`retention` is where dropped traces may be kept, if the settings say so."""
         self.partition = start.partition
         self.next_offset = start.offset
         self.table = TraceTable(store)
@@ -58,57 +65,105 @@ class PartitionEngine:
         self.time = StreamTime()
         self._handled_offset = start.handled_offset
         self._settings = settings
-        self._limited = bool(
-            settings.decision_wait_after_root_ms
-            or settings.maximum_trace_size_bytes
-            or settings.maximum_spans_per_trace
-        )
-        self._scan = scanner.scan
         self._plan = plan
+        self._by_header = policies.by_header
+        self._policies = policies
         self._store = store
         self._counts = counts
-        self._deadlines = Deadlines()
+        self.deadlines = Deadlines()
+        self._scanner = scanner
+        self._gatherer = gatherer_for(self, settings, scanner)
         self._due_now: list[TraceEntry] = []
         self._dead_letters: list[DeadLetter] = []
         self._decider = Decider(start, settings, policies, scanner, self.table, memory, counts)
+        self._retention = retention
+        self.second_look: SecondLook | None = None
+        """The dropped traces, where they are kept."""
+        self._look_twice()
         self._settled_watermark = start.offset
 
-    def append(self, records: Sequence[Record], wall_ms: int) -> None:
-        """Take records (offset, timestamp in ms, value). Whatever falls due on the way is decided on the way."""
-        time, deadlines, scan, plan, counts = self.time, self._deadlines, self._scan, self._plan, self._counts
-        spans = size_bytes = 0
-        now_ms = time.now_ms
-        for offset, timestamp_ms, value in records:
-            size_bytes += len(value)
-            if timestamp_ms > now_ms:
+    def append(self, records: list[Record], wall_ms: int, tenants: Mapping[int, str] = NO_TENANTS) -> None:
+        """Take records. Whatever falls due on the way is decided on the way.
+
+        `tenants` has the value of the tenant header by offset, for the records that have one.
+        """
+        if not tenants:
+            self._gather(self._plan, records, wall_ms)
+        else:
+            for plan, run in runs(self._plan, self._by_header, records, tenants):
+                self._gather(plan, run, wall_ms)
+        if records:
+            self.next_offset = records[-1][0] + 1
+        self._store.flush()
+
+    def _gather(self, plan: ScanPlan, records: list[Record], wall_ms: int) -> None:
+        time, deadlines, gatherer = self.time, self.deadlines, self._gatherer
+        at = 0
+        while at < len(records):
+            timestamp_ms = records[at][1]
+            if timestamp_ms > time.now_ms:
                 time.observe(timestamp_ms, wall_ms)
-                now_ms = time.now_ms
-                if deadlines.next_ms <= now_ms:
+                if deadlines.next_ms <= time.now_ms:
                     self._settle_due()
-            try:
-                traces, invalid_spans = scan(plan, value)
-            except ScanError as error:
-                self._put_aside(offset, value, error)
-                continue
-            if invalid_spans:
-                counts.invalid_spans += invalid_spans
-            for trace in traces:
-                spans += self._append_chunk(offset, *trace)
+            at = gatherer.gather(plan, records, at, time.now_ms, wall_ms, self._counts)
+            time.now_ms, time.wall_ms = gatherer.now_ms, wall_ms
             if self._due_now:
                 entries, self._due_now = self._due_now, []
                 self._decide_now("span_limit", entries)
-        if records:
-            self.next_offset = records[-1][0] + 1
-            counts.records += len(records)
-            counts.received_bytes += size_bytes
-            counts.spans += spans
-        self._store.flush()
 
     def advance(self, stream_ms: int, wall_ms: int) -> None:
         """Nothing more has come: stream time moves on to `stream_ms`, and what is due by then is decided."""
         if self.time.now_ms >= 0:
             self.time.observe(min(stream_ms, wall_ms), wall_ms)
             self._settle_due()
+
+    def use_policies(self, policies: AnyPolicySet, plan: ScanPlan, settings: EngineSettings) -> None:
+        """Decide by another policy set from now on, and wait for new traces as its settings say.
+
+        `plan` is the one in force where the span conditions have stayed the same; else the traces that are pending now
+        are scanned again when they are decided.
+        """
+        if plan is not self._plan:
+            self._decider.rescan.use_plan(plan, self.next_offset, self._by_header, policies.by_header)
+        self._plan, self._settings, self._by_header = plan, settings, policies.by_header
+        self._policies = policies
+        self._gatherer = gatherer_for(self, settings, self._scanner)
+        self._decider.use_policies(policies, settings)
+        self._look_twice()
+
+    def checkpoint_head(self) -> CheckpointHead:
+        """Where the partition stands, for a start that is to go on from here; call it when nothing is unfinished.
+
+        Summaries are made those of the policies in force, which the head names.
+        """
+        self._decider.rescan.renew(self.table.by_age())
+        return CheckpointHead(
+            self.partition, self.watermark, self.next_offset, self.time.now_ms, *self._checkpoint_identity,
+            self._decider.last_record, len(self.table),
+        )  # fmt: skip
+
+    def resume(self, checkpoint: CheckpointReader, committed: int) -> bool:
+        """Go on from a checkpoint instead of the committed offset; only for an engine that has not begun.
+
+        False, with nothing changed, where it is of another state than this engine's start: then somebody else has
+        worked on the partition, or the policies are others. CheckpointError may come with part of the traces taken.
+        """
+        head = checkpoint.head
+        found = (head.partition, head.watermark, head.policies, head.partitions, head.last_record)
+        if found != (self.partition, committed, *self._checkpoint_identity, self._decider.last_record):
+            return False
+        for saved in checkpoint.traces():
+            entry = self.table.restore(saved)
+            self.deadlines.set(entry, saved.due_ms)
+        self._store.flush()
+        self.next_offset, self.time.now_ms = head.next_offset, head.now_ms
+        return True
+
+    @property
+    def _checkpoint_identity(self) -> tuple[str, int]:
+        """What the contents of summaries depend on."""
+        policies = self._policies
+        return "/".join((policies.content_hash, *sorted(policies.plugin_code))), self._settings.partitions
 
     def decide_oldest(self, count: int, reason: str) -> int:
         """Decide up to `count` of the oldest traces on what has come, and return how many there were."""
@@ -122,16 +177,19 @@ class PartitionEngine:
 
     def settle(self) -> Settlement | None:
         """What has come of the steps since the last call; None where nothing changed, not even the watermark."""
+        if self.second_look is not None:
+            self.second_look.look(self.time.now_ms)
         watermark = self.watermark
         letters, self._dead_letters = self._dead_letters, []
-        outputs, refused, records = self._decider.collect(
+        outputs, routed, refused, records = self._decider.collect(
             self.next_offset, self.time.now_ms, dead_letters=bool(letters)
         )
         letters += refused
-        if not outputs and not letters and not records and watermark == self._settled_watermark:
+        # Whatever is written comes with a record.
+        if not letters and not records and watermark == self._settled_watermark:
             return None
         self._settled_watermark = watermark
-        return Settlement(outputs, letters, records, watermark)
+        return Settlement(outputs, letters, records, watermark, routed)
 
     @property
     def watermark(self) -> int:
@@ -154,57 +212,36 @@ class PartitionEngine:
         return self.memory.expire(self.time.now_ms - self._settings.decision_ttl_ms, committed_offset)
 
     def close(self) -> None:
-        """Give up the partition: undecided traces are dropped here and read again by their next owner."""
+        """Give up the partition: undecided traces are dropped here and read again by their next owner.
+
+        Traces kept for a second look are forgotten.
+        """
         self.table.clear()
-        self._deadlines.clear()
+        self.deadlines.clear()
+        if self.second_look is not None:
+            self.second_look.close()
+            self.second_look = self._decider.second_look = None
 
-    def _append_chunk(self, offset: int, trace_id: bytes, chunk: bytes, summary: Any) -> int:
-        """Add what a record holds of one trace, and return how many spans that is."""
-        spans: int = summary.span_count
-        entry = self.table.get(trace_id)
-        if entry is None:
-            entry = self._begin(trace_id, chunk, summary, offset)
-            if entry is None:
-                return spans
-        elif entry.too_large:
-            entry.summary.merge(summary)
-            return spans
-        else:
-            self.table.extend(entry, chunk, summary)
-        if entry.foreign:
-            self._counts.mispartitioned_spans += spans
-        if self._limited:
-            self._check_limits(entry, summary.has_root)
-        return spans
-
-    def _put_aside(self, offset: int, value: bytes, error: ScanError) -> None:
+    def put_aside(self, offset: int, value: bytes, error: ScanError) -> None:
         """Keep a record that is not OTLP for the dead-letter topic, unless it was put there before a crash."""
         if offset >= self._handled_offset:
             self._dead_letters.append(DeadLetter(offset, value, str(error), "not_otlp"))
             self._counts.dead_letters["not_otlp"] += 1
 
-    def _begin(self, trace_id: bytes, chunk: bytes, summary: Any, offset: int) -> TraceEntry | None:
-        """Begin a trace, unless it was decided before: then these spans follow, or were handled already."""
-        verdict = self.memory.get(trace_id)
-        if verdict is not None:
-            if offset < self._handled_offset:
-                self._counts.replayed_spans += summary.span_count
-            else:
-                self._decider.follow(trace_id, chunk, summary, verdict)
-            return None
-        settings, counts = self._settings, self._counts
-        now_ms = self.time.now_ms
-        counts.traces_started += 1
-        entry = self.table.begin(trace_id, chunk, summary, offset, now_ms)
-        entry.foreign = partition_of(trace_id, settings.partitions, settings.partitioner) != self.partition
-        self._deadlines.set(entry, now_ms + settings.decision_wait_ms)
-        return entry
+    def follow(self, offset: int, trace_id: bytes, chunk: bytes, summary: Any, verdict: Verdict) -> None:
+        """Spans of a trace that was decided before go the same way, unless they were handled already."""
+        if offset < self._handled_offset:
+            self._counts.replayed_spans += summary.span_count
+        else:
+            self._decider.follow(trace_id, chunk, summary, verdict)
+            if self.second_look is not None and not verdict.sampled:
+                self.second_look.note(trace_id, chunk, summary)
 
-    def _check_limits(self, entry: TraceEntry, root_came: bool) -> None:
-        settings = self._settings
+    def check_limits(self, entry: TraceEntry, root_came: bool, now_ms: int) -> None:
+        """Bring forward what is due earlier because its root has come or because it has grown to a limit."""
+        settings, summary = self._settings, entry.summary
         if root_came and settings.decision_wait_after_root_ms:
-            self._deadlines.set(entry, self.time.now_ms + settings.decision_wait_after_root_ms)
-        summary = entry.summary
+            self.deadlines.set(entry, now_ms + settings.decision_wait_after_root_ms)
         if settings.maximum_trace_size_bytes and summary.size_bytes > settings.maximum_trace_size_bytes:
             # Its payload will not be needed; the entry stays until its decision is recorded.
             self.table.forget_payload(entry)
@@ -213,8 +250,22 @@ class PartitionEngine:
         elif settings.maximum_spans_per_trace and summary.span_count >= settings.maximum_spans_per_trace:
             self._due_now.append(entry)
 
+    def _look_twice(self) -> None:
+        """Keep dropped traces from now on, or no longer, as the settings say."""
+        if self.second_look is not None and self._settings.retain_dropped_ms:
+            self.second_look.use_policies(self._policies, self._plan, self._settings)
+        elif self.second_look is not None:
+            self.second_look.close()
+            self.second_look = None
+        elif self._retention is not None and self._settings.retain_dropped_ms:
+            self.second_look = SecondLook(
+                self._retention, self._settings, self._policies, self._plan, self._scanner, self._decider,
+                self.memory.get,
+            )  # fmt: skip
+        self._decider.second_look = self.second_look
+
     def _settle_due(self) -> None:
-        while (due := self._deadlines.take(self.time.now_ms)) is not None:
+        while (due := self.deadlines.take(self.time.now_ms)) is not None:
             tick_ms, entries = due
             if entries:
                 self._decider.decide(tick_ms, entries, "policy")

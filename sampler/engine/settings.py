@@ -31,6 +31,7 @@ class EngineSettings:
     maximum_trace_size_bytes: int = 0
     maximum_spans_per_trace: int = 0
     decision_ttl_ms: int = 600_000
+    retain_dropped_ms: int = 0
     max_output_bytes: int = 900_000
     partitions: int = 1
     partitioner: Hasher = "sarama"

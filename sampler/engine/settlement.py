@@ -1,7 +1,7 @@
 """What one step of a partition leaves behind for the edges to carry out.
 
-The order matters: produce `outputs` and `dead_letters`; when the broker has acknowledged them all, put `records` into
-the decision table; only then may the watermark be committed.
+The order matters: produce `outputs`, `routed` and `dead_letters`; when the broker has acknowledged them all, put
+`records` into the decision table; only then may the watermark be committed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,21 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Outputs (trace id, payload), dead letters, decisions, and the offset below which nothing is open any more."""
+    """Outputs (trace id, payload), dead letters, decisions, and the offset below which nothing is open any more.
+
+    `routed` are outputs that go elsewhere: (name of the place, trace id, payload).
+    """
 
     outputs: Sequence[tuple[bytes, bytes]]
     dead_letters: Sequence[DeadLetter]
     records: Sequence[DecisionRecord]
     watermark: int
+    routed: Sequence[tuple[str, bytes, bytes]] = ()
+
+    @property
+    def written_traces(self) -> set[bytes]:
+        """The traces of which something is written out."""
+        return {trace_id for trace_id, _ in self.outputs} | {trace_id for _, trace_id, _ in self.routed}
 
 
 @dataclass(slots=True)
@@ -46,11 +55,15 @@ class EngineCounts:
     invalid_spans: int = 0
     mispartitioned_spans: int = 0
     replayed_spans: int = 0
+    traces_rescanned: int = 0
     span_copies: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     traces_decided: Counter[str] = field(default_factory=Counter)
     spans_decided: Counter[str] = field(default_factory=Counter)
     by_policy: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tenant_traces: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tenant_spans: Counter[tuple[str, str]] = field(default_factory=Counter)
     early: Counter[str] = field(default_factory=Counter)
     late_spans: Counter[str] = field(default_factory=Counter)
+    second_looks: Counter[str] = field(default_factory=Counter)
     latency_ms: Counter[int] = field(default_factory=Counter)

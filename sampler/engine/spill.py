@@ -5,12 +5,18 @@ append and nothing is ever sorted anew. They lie in buckets, one database each; 
 has reached its size, and dropped whole, files and all, when the last of its chunks is released: a delete per trace
 would leave tombstones that halve the speed of everything after them. The source topic is the log of these bytes, so
 there is no write-ahead log, and whatever an earlier process left behind is deleted at start.
+
+A chunk stays in memory until RocksDB has taken it. A database whose write has failed is never written to again: it
+refuses everything from then on, but what it took before can still be read, from its buffers where they could not be
+brought to disk.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +32,8 @@ from rocksdict import (
     WriteBatch,
     WriteOptions,
 )
+
+from sampler.engine.chunk_store import SpillError
 
 DEFAULT_BUCKET_BYTES = 128 * 1024 * 1024
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
@@ -61,42 +69,43 @@ def _options(cache: Cache) -> Options:
 
 
 class RocksSpill:
-    """A spill in buckets below `path`; the folder belongs to this object alone and is emptied first."""
+    """A spill in buckets below `path`; the folder belongs to this object alone and is emptied first.
 
-    def __init__(self, path: Path, *, bucket_bytes: int = DEFAULT_BUCKET_BYTES) -> None:
+    It writes only while the disk has `reserve_bytes` left: RocksDB writes behind its buffers, and would notice a full
+    disk only after it has taken more than fits, and others need the disk too.
+    """
+
+    def __init__(self, path: Path, *, bucket_bytes: int = DEFAULT_BUCKET_BYTES, reserve_bytes: int = 0) -> None:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         self._path = path
         self._bucket_bytes = bucket_bytes
+        self._reserve_bytes = reserve_bytes
         self._cache = Cache(BLOCK_CACHE_BYTES)
         self._write = WriteOptions()
         cast(Any, self._write).disable_wal = True  # an attribute, though its stub says method
         self._buckets: list[_Bucket] = []
-        self._batch: WriteBatch | None = None
+        self._unwritten: dict[int, bytes] = {}
         self._next = 0
         self.size_bytes = 0
+        self.unwritten_bytes = 0
 
     def put(self, chunk: bytes) -> int:
-        """Add a chunk, below 4 GiB, to the open bucket's batch and return its reference."""
-        bucket = self._buckets[-1] if self._buckets else None
-        if bucket is None or not bucket.open_for_writing:
-            bucket = self._open_bucket()
-        if self._batch is None:
-            self._batch = WriteBatch(raw_mode=True)
-        number = self._next
+        """Take a chunk, below 4 GiB, for the next batch and return its reference."""
+        number, size = self._next, len(chunk)
         self._next += 1
-        self._batch.put(number.to_bytes(8, "big"), chunk)
-        size = len(chunk)
-        bucket.written_bytes += size
-        bucket.live_chunks += 1
+        self._unwritten[number] = chunk
+        self.unwritten_bytes += size
         self.size_bytes += size
         return number << SIZE_BITS | size
 
     def get(self, numbers: Sequence[int]) -> list[bytes]:
         """Read chunks; a reference whose bucket is gone raises KeyError."""
-        self.flush()
         chunks: list[bytes] = []
         for bucket, group in groupby(numbers, self._bucket_of):
+            if bucket is None:
+                chunks += [self._unwritten[number >> SIZE_BITS] for number in group]
+                continue
             keys = [(number >> SIZE_BITS).to_bytes(8, "big") for number in group]
             found = bucket.db.get(cast(Any, keys))  # its signature asks for a list of any key type
             for key, chunk in zip(keys, found or (), strict=True):
@@ -109,41 +118,86 @@ class RocksSpill:
         """Forget a chunk; with the last of a bucket its files go."""
         bucket = self._bucket_of(number)
         size = number & (1 << SIZE_BITS) - 1
-        bucket.live_chunks -= 1
         self.size_bytes -= size
+        if bucket is None:
+            del self._unwritten[number >> SIZE_BITS]
+            self.unwritten_bytes -= size
+            return
+        bucket.live_chunks -= 1
         if not bucket.live_chunks and not bucket.open_for_writing:
             self._buckets.remove(bucket)
             self._drop(bucket)
 
     def flush(self) -> None:
-        """Write the batch; a bucket that has reached its size is closed for writing."""
-        if self._batch is None:
+        """Write the batch; a bucket that has reached its size is closed for writing.
+
+        SpillError where the disk is full or fails: then the batch is kept in memory for the next call.
+        """
+        if not self._unwritten:
             return
-        bucket = self._buckets[-1]
-        bucket.db.write(self._batch, self._write)
-        self._batch = None
+        self._check_room()
+        bucket = self._writable()
+        batch = WriteBatch(raw_mode=True)
+        for number, chunk in self._unwritten.items():
+            batch.put(number.to_bytes(8, "big"), chunk)
+        try:
+            bucket.db.write(batch, self._write)
+        except Exception as error:  # RocksDB's errors have no type of their own
+            self._close_for_writing(bucket)
+            raise SpillError(f"spans cannot be written to {self._path}: {error}") from error
+        bucket.written_bytes += self.unwritten_bytes
+        bucket.live_chunks += len(self._unwritten)
+        self._unwritten.clear()
+        self.unwritten_bytes = 0
         if bucket.written_bytes >= self._bucket_bytes:
-            bucket.open_for_writing = False
-            if not bucket.live_chunks:
-                self._buckets.remove(bucket)
-                self._drop(bucket)
+            self._close_for_writing(bucket)
 
     def close(self) -> None:
         """Drop every bucket and the folder."""
-        self._batch = None
+        self._unwritten.clear()
+        self.size_bytes = self.unwritten_bytes = 0
         for bucket in self._buckets:
             self._drop(bucket)
         self._buckets.clear()
         shutil.rmtree(self._path, ignore_errors=True)
 
-    def _open_bucket(self) -> _Bucket:
-        path = self._path / f"{self._next:020d}"
-        db = Rdict(str(path), options=_options(self._cache), access_type=AccessType.read_write())
-        bucket = _Bucket(path=path, db=db, first=self._next)
+    def _check_room(self) -> None:
+        if not self._reserve_bytes:
+            return
+        disk = os.statvfs(self._path)
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._reserve_bytes + self.unwritten_bytes:
+            raise SpillError(f"the disk of {self._path} is full: {free >> 20} MiB free")
+
+    def _writable(self) -> _Bucket:
+        """The bucket that is written to, a new one where there is none."""
+        bucket = self._buckets[-1] if self._buckets else None
+        if bucket is not None and bucket.open_for_writing:
+            return bucket
+        first = next(iter(self._unwritten))
+        path = self._path / f"{first:020d}"
+        # A bucket that failed before it had anything may have begun with the same number.
+        shutil.rmtree(path, ignore_errors=True)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            db = Rdict(str(path), options=_options(self._cache), access_type=AccessType.read_write())
+        except Exception as error:  # as above
+            shutil.rmtree(path, ignore_errors=True)
+            raise SpillError(f"spans cannot be written to {self._path}: {error}") from error
+        bucket = _Bucket(path=path, db=db, first=first)
         self._buckets.append(bucket)
         return bucket
 
-    def _bucket_of(self, number: int) -> _Bucket:
+    def _close_for_writing(self, bucket: _Bucket) -> None:
+        bucket.open_for_writing = False
+        if not bucket.live_chunks:
+            self._buckets.remove(bucket)
+            self._drop(bucket)
+
+    def _bucket_of(self, number: int) -> _Bucket | None:
+        """The bucket that a chunk was written to; None where it was not written yet."""
+        if number >> SIZE_BITS in self._unwritten:
+            return None
         for bucket in reversed(self._buckets):
             if bucket.first <= number >> SIZE_BITS:
                 return bucket
@@ -151,6 +205,8 @@ class RocksSpill:
 
     @staticmethod
     def _drop(bucket: _Bucket) -> None:
-        # An open database keeps its files: close first, whatever garbage collection does later.
-        bucket.db.close()
+        # An open database keeps its files: close first, whatever garbage collection does later. Closing brings buffers
+        # to disk, which a full one refuses; nobody needs them any more.
+        with suppress(Exception):
+            bucket.db.close()
         shutil.rmtree(bucket.path, ignore_errors=True)

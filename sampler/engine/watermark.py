@@ -36,6 +36,8 @@ class Watermark:
 
     def __init__(self, committed: int) -> None:
         self.offset = committed
+        self.finished = 0
+        """How many settlements have been finished."""
         self._pending: deque[PendingSettlement] = deque()
 
     def __len__(self) -> int:
@@ -43,9 +45,8 @@ class Watermark:
 
     def begin(self, settlement: Settlement) -> PendingSettlement:
         """Queue a settlement; the caller counts `unacknowledged` down as the broker answers."""
-        pending = PendingSettlement(
-            settlement.records, settlement.watermark, len(settlement.outputs) + len(settlement.dead_letters)
-        )
+        unacknowledged = len(settlement.outputs) + len(settlement.routed) + len(settlement.dead_letters)
+        pending = PendingSettlement(settlement.records, settlement.watermark, unacknowledged)
         self._pending.append(pending)
         return pending
 
@@ -67,7 +68,18 @@ class Watermark:
             if recordings is None or not all(each.done() for each in recordings):
                 break
             self.offset = max(self.offset, self._pending.popleft().watermark)
+            self.finished += 1
         return sent
+
+    @property
+    def recording(self) -> bool:
+        """Whether the oldest settlement waits for its records to reach the brokers."""
+        return bool(self._pending) and self._pending[0].recordings is not None
+
+    def abandon(self) -> None:
+        """Nobody waits for these settlements any more: what of their outputs has not left must not be sent again."""
+        for settlement in self._pending:
+            settlement.failed = True
 
     @property
     def failed(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from policies.randomness import RandomnessSource
 from policies.verdict import Verdict
-from sampler.engine.decision_memory import DecisionMemory, trustworthy
+from sampler.engine.decision_memory import trustworthy
 from sampler.engine.decision_record import MAX_DECISIONS, DecisionRecord, Owner, RecordError, decode
 
 KEPT = Verdict("sampled", 1 << 55, "base", RandomnessSource.HASH)
@@ -103,25 +103,3 @@ def test_generations_that_follow_each_other_are_all_believed() -> None:
     """An orderly handover loses no record."""
     records = [record(1, 0, 10, 1), record(1, 0, 20, 2, sequence=1), record(2, 20, 30, 3), record(4, 30, 40, 4)]
     assert trustworthy(reversed(records)) == (records, [])
-
-
-def test_the_first_decision_on_a_trace_stands() -> None:
-    """A second record cannot turn a remembered decision."""
-    memory = DecisionMemory()
-    memory.restore(record(1, 0, 10, 1))
-    second = DecisionRecord(Owner(1, 1), 1, 0, 20, 0, [DROPPED], ident(1), array("H", [0]))
-    memory.restore(second)
-    assert memory.get(ident(1)) == KEPT
-    assert memory.get(ident(2)) is None
-
-
-def test_decisions_expire_by_age_but_never_before_the_watermark_has_passed_them() -> None:
-    """A replay may still need what is old in stream time."""
-    memory = DecisionMemory()
-    memory.restore(record(1, 0, 10, 1, at_ms=1000))
-    memory.restore(record(1, 0, 20, 2, at_ms=2000, sequence=1))
-    assert memory.expire(1500, committed_offset=5) == []
-    assert memory.expire(1500, committed_offset=10) == [record(1, 0, 10).key]
-    assert memory.get(ident(1)) is None
-    assert memory.get(ident(2)) == KEPT
-    assert len(memory) == 1

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +28,15 @@ ALWAYS = {"name": "all", "type": "always_sample"}
 HASH_HALF = {"name": "half", "type": "probabilistic", "probabilistic": {"sampling_percentage": 50}}
 SETTINGS = EngineSettings(decision_wait_ms=2000)
 FROM_ZERO = PartitionStart(0, Owner(1, 1), 0)
+
+
+SCANNER: list[Literal["compiled", "upb"]] = ["compiled"]
+
+
+@pytest.fixture(params=["compiled", "upb"], autouse=True, scope="module")
+def scanner(request: pytest.FixtureRequest) -> None:
+    """Both scanners, each with the gatherer that belongs to it."""
+    SCANNER[0] = request.param
 
 
 def ident(number: int) -> bytes:
@@ -55,7 +64,7 @@ class Lab:
     settlements: list[Settlement] = field(default_factory=list)
 
     def append(self, *records: tuple[int, int, bytes]) -> None:
-        self.engine.append(records, FAR_FUTURE_MS)
+        self.engine.append(list(records), FAR_FUTURE_MS)
         self._settle()
 
     def advance(self, stream_ms: int) -> None:
@@ -100,8 +109,8 @@ def lab(
     for record in recovered:
         memory.restore(record)
     engine = PartitionEngine(
-        start, engine_settings, policy_set, get_scanner(), compile_plan(policy_set.span_conditions), ChunkStore(),
-        memory, counts,
+        start, engine_settings, policy_set, get_scanner(SCANNER[0]), compile_plan(policy_set.span_conditions),
+        ChunkStore(), memory, counts,
     )  # fmt: skip
     return Lab(engine, counts)
 
@@ -198,7 +207,8 @@ def test_a_replay_skips_what_was_handled_and_finishes_what_was_not() -> None:
     after = lab(start=PartitionStart(0, Owner(2, 2), 0, handled_offset=4), recovered=before.records)
     after.append(*records, (4, 3300, span(1, 3)))
     after.advance(9000)
-    assert after.decisions == {2: "sampled", 3: "sampled"}
+    assert after.decisions == {1: "sampled", 2: "sampled", 3: "sampled"}
+    assert after.counts.traces_decided == {"sampled": 2}
     assert after.spans == {1: {3: 1}, 2: {1: 1}, 3: {1: 1}}
     assert after.counts.replayed_spans == 2
 
