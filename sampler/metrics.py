@@ -137,11 +137,29 @@ class WorkerMetrics(MetricSet):
     )
     spans_decided_total = CounterSpec("Spans of the traces decided, exact copies included.", ("decision",))
     policy_traces_total = CounterSpec(
-        "Traces decided by each policy; `policy` is the path that decided (outer/inner).", ("policy", "decision")
+        "Traces decided by each policy; `policy` is the path that decided (outer/inner), behind its tenant's name.",
+        ("policy", "decision"),
     )
-    policy_errors_total = CounterSpec("Evaluations in which a policy raised; it then casts no vote.", ("policy",))
+    tenant_traces_total = CounterSpec(
+        "Traces decided by the policies of a tenant; all others were decided by the default ones.",
+        ("tenant", "decision"),
+    )
+    tenant_spans_total = CounterSpec(
+        "Spans of the traces decided by the policies of a tenant, exact copies included.", ("tenant", "decision")
+    )
+    policy_errors_total = CounterSpec(
+        "Traces on which a policy raised, answered nonsense or was too slow; there it casts no vote.", ("policy",)
+    )
+    policy_too_slow_total = CounterSpec(
+        "Traces on which a plugin's policy was not asked, because it had used up its share of the worker's time. They "
+        "are among policy_errors.",
+        ("policy",),
+    )
+    policy_seconds_total = CounterSpec("Time taken by policies of plugins.", ("policy",))
+    matcher_errors_total = CounterSpec("Values on which the test of a condition raised; they count as not matching.")
     early_decisions_total = CounterSpec(
-        "Traces decided before their wait was over: root_received, span_limit, too_large, table_full.", ("reason",)
+        "Traces decided before their wait was over: root_received, span_limit, too_large, table_full, topic_replaced.",
+        ("reason",),
     )
     decision_latency_seconds = HistogramSpec(
         "Stream time from a trace's first span to its decision.", buckets=DECISION_LATENCY_BUCKETS
@@ -158,12 +176,47 @@ class WorkerMetrics(MetricSet):
     dead_letters_total = CounterSpec("Records sent whole to the dead-letter topic.", ("reason",))
     output_records_total = CounterSpec("Records the broker acknowledged on the sampled topic.")
     output_bytes_total = CounterSpec("Bytes of record values the broker acknowledged on the sampled topic.")
-    output_failures_total = CounterSpec("Records that the broker refused or did not acknowledge in time.")
+    output_failures_total = CounterSpec(
+        "Times that the broker refused an output record or did not acknowledge it in time, by Kafka's name of the "
+        "error. It is kept and sent again until it is taken.",
+        ("error",),
+    )
+    output_limit_bytes = GaugeSpec(
+        "Size to which traces for a topic are cut because it refused larger records: its max.message.bytes is below "
+        "kafka.max_message_bytes. Without a value for topics that take all.",
+        ("topic",),
+    )
+    fetching_paused = GaugeSpec(
+        "1 while no spans are fetched for this reason: outputs_refused, outputs_slow (too much waits for "
+        "acknowledgement), decisions_slow (the changelog of the decisions takes nothing), disk_full, memory.",
+        ("reason",),
+    )
+    fetching_paused_seconds_total = CounterSpec("Time in which no spans were fetched, by reason.", ("reason",))
+    spill_failing = GaugeSpec("1 while waiting spans cannot be put on disk and stay in memory.")
+    disk_free_bytes = GaugeSpec("Free space of the disk with the data folder.")
+    resident_bytes = GaugeSpec("Memory of the process, of all its libraries.")
+    memory_limit_bytes = GaugeSpec("Limit of the memory, the configuration's or the container's; 0 for none.")
+    memory_used_bytes = GaugeSpec("What is held against the limit: of the process, or of all in its container.")
+    memory_level = GaugeSpec("0 below worker.memory.soft_percent of the limit, 1 above it, 2 above hard_percent.")
+    largest_tick_traces = GaugeSpec(
+        "Most traces of one partition written out together since the start: what a crash may write twice, a partition."
+    )
     outputs_unacknowledged = GaugeSpec("Output records handed to the producer and not acknowledged yet.")
     traces_buffered = GaugeSpec("Undecided traces in the trace table.")
     spans_buffered = GaugeSpec("Spans of undecided traces in the trace table.")
     buffered_bytes = GaugeSpec("Bytes of undecided traces, by where they lie: memory or disk.", ("place",))
     remembered_decisions = GaugeSpec("Decisions remembered for late spans.")
+    retained_traces = GaugeSpec("Dropped traces kept on disk for a second look, where `retain_dropped` is set.")
+    retained_bytes = GaugeSpec("Bytes of the dropped traces kept for a second look.")
+    retained_traces_forgotten_total = CounterSpec(
+        "Dropped traces forgotten before the time of `retain_dropped`: the limit on their bytes was reached, or the "
+        "disk failed."
+    )
+    second_look_traces_total = CounterSpec(
+        "Dropped traces that were written after all: resurrected (late spans made the policies keep them) or rescued "
+        "(an operator asked for them). They stay counted in traces_decided as they were decided first.",
+        ("reason",),
+    )
     watermark_lag_seconds = GaugeSpec(
         "Stream time between the newest record read and the oldest record still needed: what a crash would read again. "
         "The largest over this worker's partitions."
@@ -182,13 +235,25 @@ class WorkerMetrics(MetricSet):
         "How far the newest record timestamp lies ahead of this machine's clock; 0 where it does not."
     )
     policy_set_info = GaugeSpec(
-        "1 for the content hash of the running policies: two hashes in one tier mean workers that disagree.", ("hash",)
+        "1 for the running policies: their name, their `version:` and the first digits of their content hash. Two "
+        "hashes in one tier mean workers that disagree.",
+        ("name", "version", "hash"),
+    )
+    policy_set_loaded_timestamp_seconds = GaugeSpec("When the running policies were taken, as Unix time.")
+    policy_reloads_total = CounterSpec(
+        "Changed policy files: success (it runs now), unchanged (it says what runs already), or failure (it cannot be "
+        "used; the policies before it run on).",
+        ("outcome",),
+    )
+    policy_reload_failed = GaugeSpec("1 while the policy file, as it is now, cannot be used.")
+    traces_rescanned_total = CounterSpec(
+        "Traces that were pending at a reload and read again for the conditions of the new policies."
     )
 
-    def set_policy_set(self, content_hash: str) -> None:
+    def set_policy_set(self, name: str, version: str, short_hash: str) -> None:
         """Name the running policy set; the one named before disappears."""
         self.policy_set_info.clear()
-        self.policy_set_info.labels(hash=content_hash).set(1)
+        self.policy_set_info.labels(name=name, version=version, hash=short_hash).set(1)
 
 
 def observe_many(histogram: Histogram, value: float, count: int) -> None:

@@ -19,7 +19,8 @@ from sampler.clock import monotonic_s
 log = logging.getLogger(__name__)
 
 WRONG_INPUT: Final = 2
-"""Exit code of a part that cannot work with its configuration: starting it again would not help."""
+"""Exit code of a part that cannot work with its configuration: starting it again would not help, unless it has worked
+before and somebody is editing the files."""
 LOOK_EVERY_S: Final = 0.1
 PARENT_VARIABLE: Final = "TAILSAMPLER_SUPERVISOR"
 """Names the supervisor's process to the parts it starts."""
@@ -32,6 +33,8 @@ class Part:
 
     name: str
     argv: tuple[str, ...]
+    takes_hangup: bool = False
+    """Whether SIGHUP is passed on to it; others end by that signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class _Child:
     start_at: float = 0.0
     wait_s: float = 0.0
     restarts: int = field(default=0)
+    worked: bool = False
 
 
 class Supervisor:
@@ -70,18 +74,21 @@ class Supervisor:
         self._now = now
         self._stop = threading.Event()
         self._kill = threading.Event()
+        self._hangup = threading.Event()
         self._code = 0
 
     def run(self) -> int:
         """Until SIGTERM, SIGINT or `stop()`; all parts have ended on return.
 
-        0 after a clean stop, 1 where a part had to be killed, 2 where a part refused its configuration.
+        0 after a clean stop, 1 where a part had to be killed, 2 where a part refused its configuration at the first
+        start. After that a part is started again whatever it ends with. SIGHUP goes to the parts that take it.
         """
         in_main = threading.current_thread() is threading.main_thread()
         before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS} if in_main else {}
         try:
             while not self._stop.is_set():
                 self._look()
+                self._pass_hangup_on()
                 self._stop.wait(LOOK_EVERY_S)
         finally:
             self._end_all()
@@ -99,8 +106,19 @@ class Supervisor:
         return {c.part.name: c.process.pid for c in self._children if c.process and c.process.poll() is None}
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._hangup.set()
+            return
         # The second request means now.
         (self._kill if self._stop.is_set() else self._stop).set()
+
+    def _pass_hangup_on(self) -> None:
+        if not self._hangup.is_set():
+            return
+        self._hangup.clear()
+        for child in self._children:
+            if child.part.takes_hangup and child.process:
+                child.process.send_signal(signal.SIGHUP)
 
     def _look(self) -> None:
         for child in self._children:
@@ -122,11 +140,12 @@ class Supervisor:
 
     def _ended(self, child: _Child, code: int) -> None:
         child.process = None
-        if code == WRONG_INPUT:
+        if code == WRONG_INPUT and not child.worked:
             log.error("%s: refused its configuration (exit code 2); stopping", child.part.name)
             self._code = WRONG_INPUT
             self._stop.set()
             return
+        child.worked = True
         ran_s = self._now() - child.started_at
         fresh = child.wait_s == 0 or ran_s >= self._patience.stable_s
         child.wait_s = self._patience.first_s if fresh else min(child.wait_s * 2, self._patience.longest_s)
@@ -154,7 +173,7 @@ class Supervisor:
             log.info("%s: stopped", child.part.name)
 
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def _alive(child: _Child) -> bool:

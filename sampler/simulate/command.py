@@ -9,6 +9,7 @@ from typing import Literal
 
 from sampler.config import ConfigError, PolicyFile, load_policies
 from sampler.otlp import get_scanner
+from sampler.scan_plan import plan_of
 from sampler.simulate.inputs import InputError, read_inputs
 from sampler.simulate.offline import simulate
 from sampler.simulate.results import json_lines, table_lines
@@ -16,10 +17,18 @@ from sampler.simulate.results import json_lines, table_lines
 EXIT_USAGE = 2
 
 
-def run_simulate(policies: Sequence[Path], inputs: Sequence[Path], output: Literal["json", "table"] = "json") -> int:
-    """Decide the traces of `inputs` by each of `policies` and print the result; exit code 0, or 2 for a wrong file."""
+def run_simulate(
+    policies: Sequence[Path],
+    inputs: Sequence[Path],
+    output: Literal["json", "table"] = "json",
+    plugins: Sequence[str] = (),
+) -> int:
+    """Decide the traces of `inputs` by each of `policies` and print the result; exit code 0, or 2 for a wrong file.
+
+    `plugins` are looked for beside those that the files name.
+    """
     try:
-        files = _load(policies)
+        files = _load(policies, plugins)
         result = simulate(list(files.values()), read_inputs(inputs), get_scanner(), written=output == "table")
     except (ConfigError, InputError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -39,7 +48,7 @@ def run_simulate(policies: Sequence[Path], inputs: Sequence[Path], output: Liter
     return 0
 
 
-def _load(paths: Sequence[Path]) -> dict[str, PolicyFile]:
+def _load(paths: Sequence[Path], plugins: Sequence[str]) -> dict[str, PolicyFile]:
     """The policy files by the stem of their name, which must be different ones."""
     files: dict[str, PolicyFile] = {}
     for path in paths:
@@ -47,11 +56,17 @@ def _load(paths: Sequence[Path]) -> dict[str, PolicyFile]:
             raise ConfigError.single(
                 str(path), None, "", f"another policy file is called {path.stem!r} too: results carry that name"
             )
-        files[path.stem] = load_policies(path)
+        files[path.stem] = load_policies(path, plugins=plugins)
+        plan_of(files[path.stem])
     return files
 
 
 def _say_notes(files: dict[str, PolicyFile]) -> None:
     for file in files.values():
         for note in file.notes:
-            print(f"note: {file.path}: {note}", file=sys.stderr)
+            print(f"note: {note}", file=sys.stderr)
+        if file.policy_set.by_header.name:
+            print(
+                f"note: {file.path}: tenants.header: files have no headers, so the default policies decide every trace",
+                file=sys.stderr,
+            )

@@ -48,9 +48,8 @@ def read_inputs(paths: Iterable[Path]) -> Iterator[Record]:
             raise InputError(str(path), 0, f"cannot be read: {_reason(error)}") from error
 
 
-def _uncompressed(file: BinaryIO) -> BinaryIO:
-    start = file.read(2)
-    file.seek(0)
+def _uncompressed(file: io.BufferedReader) -> BinaryIO:
+    start = file.peek(2)[:2]  # a pipe cannot be turned back
     return io.BufferedReader(gzip.GzipFile(fileobj=file)) if start == _GZIP else file
 
 

@@ -76,7 +76,8 @@ class Offline:
         if settlement is None:
             return Outcome({}, [], {})
         verdicts = {trace_id: verdict for record in settlement.records for trace_id, verdict in record}
-        return Outcome(verdicts, settlement.outputs, dict(policy_set.last_errors))
+        outputs = [*settlement.outputs, *((trace_id, payload) for _, trace_id, payload in settlement.routed)]
+        return Outcome(verdicts, outputs, dict(policy_set.last_errors))
 
 
 class _OfflineScanner:

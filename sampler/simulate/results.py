@@ -39,6 +39,7 @@ def decision(verdict: Verdict) -> dict[str, Any]:
         "threshold": None if threshold is None or threshold >= NEVER else threshold_hex(threshold).decode("ascii"),
         "probability": verdict.probability,
         "policy": verdict.policy if verdict.sampled else None,
+        **({"tenant": verdict.tenant} if verdict.tenant else {}),
     }
 
 
@@ -58,7 +59,7 @@ def _rows(spans: Mapping[bytes, int], outcome: Outcome, file: PolicyFile) -> lis
         traces_of[verdict.decision] += 1
         spans_of[verdict.decision] += number
         if verdict.sampled:
-            name = verdict.policy or "(none)"
+            name = verdict.decider or "(none)"
             traces_by[name] += 1
             spans_by[name] += number
     traces_in, spans_in = len(spans), sum(spans.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import faust
 from faust.serializers.schemas import Schema
 
-from sampler.stream import decision_table, transport
+from sampler.stream import assignor, decision_table, transport
 from sampler.stream.decision_table import DecisionTable
 from sampler.stream.fatal import die
 
@@ -45,6 +45,9 @@ class AppSettings:
     heartbeat_interval_s: float = 3.0
     commit_interval_s: float = 1.0
     initial_offset: str = "earliest"
+    standby_replicas: int = 1
+    changelog_conf: Mapping[str, Any] | None = None
+    group_instance_id: str | None = None
     broker_credentials: Any = None
     ssl_context: Any = None
 
@@ -52,6 +55,7 @@ class AppSettings:
 def create_app(settings: AppSettings, hooks: transport.TailHooks) -> tuple[faust.App, DecisionTable, Any]:
     """The app, its decision table and the channel of the span topic; the caller adds the agent."""
     transport.register()
+    assignor.register()
     urls = ";".join(f"{transport.SCHEME}://{broker}" for broker in settings.brokers.split(","))
     app = faust.App(
         settings.group_id,
@@ -64,13 +68,13 @@ def create_app(settings: AppSettings, hooks: transport.TailHooks) -> tuple[faust
         datadir=str(settings.data_dir),
         topic_allow_declare=False,
         topic_disable_leader=True,
-        # The default of 1 also keeps Faust's co-partitioning assignor, which the decision table relies on.
-        table_standby_replicas=1,
+        table_standby_replicas=settings.standby_replicas,
         web_enabled=False,
         broker_commit_interval=settings.commit_interval_s,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.heartbeat_interval_s,
         broker_request_timeout=max(90.0, settings.session_timeout_s),
+        consumer_group_instance_id=settings.group_instance_id,
         consumer_auto_offset_reset=settings.initial_offset,
         stream_buffer_maxsize=STREAM_BUFFER_BATCHES,
         stream_recovery_delay=0.0,
@@ -78,6 +82,7 @@ def create_app(settings: AppSettings, hooks: transport.TailHooks) -> tuple[faust
         producer_max_batch_size=262_144,
     )
     app.tail = hooks  # type: ignore[attr-defined]  # where the transport looks for it
+    app.changelog_conf = settings.changelog_conf  # type: ignore[attr-defined]  # where the table's store looks for it
     table = DecisionTable(
         app,
         span_topic=settings.span_topic,

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import faust
-from faust.types import TP
 
 from sampler.clock import monotonic_s, wall_ms
 from sampler.config import Config, PolicyFile
 from sampler.config.security import consumer_conf, faust_credentials, producer_conf
 from sampler.engine.chunk_store import ChunkStore
+from sampler.engine.retention import Retention
 from sampler.engine.settings import AnnotationSettings, EngineSettings
 from sampler.engine.spill import RocksSpill
 from sampler.metrics import WorkerMetrics
 from sampler.otlp import get_scanner
 from sampler.stream.app import AppSettings, create_app
+from sampler.stream.checkpoints import Checkpoints
 from sampler.stream.fatal import RecoveryAlarm, die, fatal
 from sampler.stream.lease import Lease
 from sampler.stream.node import Node
 from sampler.stream.outputs import Outputs
-from sampler.stream.pipeline import Pipeline, PipelineLimits
+from sampler.stream.pipeline import Pipeline
+from sampler.stream.policy_switch import PolicySwitch
+from sampler.stream.pressure_parts import make_pressure, watchdog_limits
+from sampler.stream.pressure_report import PressureReport
+from sampler.stream.relief import PipelineLimits
+from sampler.stream.reload import PolicyReloader, PolicyWatch
 from sampler.stream.report import Reporter
+from sampler.stream.rescue import RescueDesk
+from sampler.stream.rescue_http import RescueAction
 from sampler.stream.span_source import SpanSource
-from sampler.stream.transport import TailConsumer
+from sampler.stream.topics import TopicLoader
+from sampler.stream.watch import AppView, Watch
+from sampler.stream.watchdog import Watchdog
+from sampler.web.actions import Actions
 from sampler.web.health import Health
+from sampler.web.status import StatusPage
 
 MIB = 1024 * 1024
+RETAINED, SPILLED = "retained", "spans"
+"""Folders in the data folder whose contents no other process can use."""
 
 
 def engine_settings(config: Config, policies: PolicyFile, partitions: int) -> EngineSettings:
@@ -41,6 +56,7 @@ def engine_settings(config: Config, policies: PolicyFile, partitions: int) -> En
         maximum_trace_size_bytes=block.maximum_trace_size_bytes,
         maximum_spans_per_trace=block.maximum_spans_per_trace,
         decision_ttl_ms=(policies.decision_ttl or config.worker.decision_cache.ttl).ms,
+        retain_dropped_ms=block.retain_dropped.ms,
         # Headroom for the key, the record's own header and the batch around it.
         max_output_bytes=config.kafka.max_message_bytes - 1024,
         partitions=partitions,
@@ -62,17 +78,24 @@ def assemble(
     data_dir: Path,
     metrics: WorkerMetrics,
     health: Health,
+    page: StatusPage,
+    actions: Actions,
 ) -> faust.App:
-    """The app of a worker with everything behind it, ready to run; `partitions` of the span and the sampled topic."""
+    """The app of a worker with everything behind it, ready to run; `partitions` of the topics read and written.
+
+    What can be asked of it is added to `actions`.
+    """
     topics = config.kafka.topics
     source = SpanSource(
         consumer_conf(config.kafka), topics.spans, initial=config.worker.initial_offset, monotonic_s=monotonic_s
     )
-    outputs = _outputs(config, partitions[topics.sampled])
-    lease = Lease(config.worker.session_timeout.ms / 1000)
-    node = Node(topics.spans, source, outputs, lease, health, config.worker.max_unacknowledged, monotonic_s)
-    app, table, topic = create_app(_app_settings(config, partitions[topics.spans], data_dir), node)
+    outputs = _outputs(config, partitions)
     store, limits = _trace_table(config, data_dir)
+    pressure = make_pressure(config.worker, data_dir, outputs, source, store, health)
+    lease = Lease(config.worker.session_timeout.ms / 1000)
+    node = Node(topics.spans, source, outputs, lease, health, pressure, monotonic_s)
+    app, table, topic = create_app(_app_settings(config, partitions[topics.spans], data_dir), node)
+    seen = AppView(app, topics.spans)
     pipeline = Pipeline(
         engine_settings(config, policies, partitions[topics.spans]),
         policies.policy_set,
@@ -81,18 +104,62 @@ def assemble(
         outputs,
         table,
         limits=limits,
-        committed=lambda partition: cast(TailConsumer, app.consumer).committed_offset(TP(topics.spans, partition)),
+        committed=seen.committed,
         rewind=source.rewind,
         current_epoch=lambda: source.epoch,
         wall_ms=wall_ms,
+        read_header=source.read_header,
+        checkpoints=Checkpoints(data_dir / "checkpoint"),
+        retention=_retention(config, data_dir),
     )
-    node.attach(pipeline, Reporter(metrics, pipeline, source, outputs, store, policies.policy_set))
+    reporter = Reporter(
+        metrics, pipeline, source, outputs, store, policies.policy_set, page, PressureReport(metrics, outputs, pressure)
+    )
+    node.attach(pipeline, reporter, Watch(Watchdog(watchdog_limits(config.worker)), pipeline, source, seen, wall_ms))
     _connect(app, topic, table.table, node)
+    switch = PolicySwitch(
+        policies, pipeline, reporter, page,
+        lambda changed: engine_settings(config, changed, partitions[topics.spans]), wall_ms,
+    )  # fmt: skip
+    policy_watch = PolicyWatch(policies, TopicLoader(config.kafka, policies.given_plugins, outputs))
+    _reload(app, PolicyReloader(policy_watch, config.worker.policies_reload_interval.seconds, switch.tell))
+    _rescue(app, RescueDesk(pipeline, get_scanner(config.worker.scanner), node.may_fetch), actions)
     logging.getLogger("faust.tables.recovery").addHandler(RecoveryAlarm())
     return app
 
 
-def _outputs(config: Config, sampled_partitions: int) -> Outputs:
+def node_of(app: faust.App) -> Node:
+    """The worker's own parts behind an app that `assemble` made."""
+    return cast(Node, app.tail)  # type: ignore[attr-defined]  # put there by `create_app`
+
+
+def _reload(app: Any, reloader: PolicyReloader) -> None:
+    """Have the app look at the policy file for as long as it runs."""
+
+    @app.task  # type: ignore[untyped-decorator]  # Faust is untyped here
+    async def reloading() -> None:
+        with fatal("policies could not be exchanged"):
+            await reloader.run()
+
+
+def _retention(config: Config, data_dir: Path) -> Retention:
+    """Where dropped traces may lie. They go before the disk is so full that the worker pauses."""
+    worker = config.worker
+    reserve_bytes = 2 * worker.trace_table.disk_reserve_mib * MIB
+    return Retention(data_dir / RETAINED, worker.retain_dropped_limit_mib * MIB, reserve_bytes=reserve_bytes)
+
+
+def _rescue(app: Any, desk: RescueDesk, actions: Actions) -> None:
+    """Have the app work off what operators ask for."""
+    actions.offer("/rescue", RescueAction(desk))
+
+    @app.task  # type: ignore[untyped-decorator]  # Faust is untyped here
+    async def rescuing() -> None:
+        with fatal("a rescue failed"):
+            await desk.run(monotonic_s)
+
+
+def _outputs(config: Config, partitions: Mapping[str, int]) -> Outputs:
     topics = config.kafka.topics
     return Outputs(
         {
@@ -102,7 +169,7 @@ def _outputs(config: Config, sampled_partitions: int) -> Outputs:
         },
         span_topic=topics.spans,
         sampled_topic=topics.sampled,
-        sampled_partitions=sampled_partitions,
+        topics={topic: count for topic, count in partitions.items() if topic != topics.spans},
         dead_letter_topic=topics.dead_letter,
         partitioner=config.kafka.partitioner,
         on_fatal=die,
@@ -122,20 +189,35 @@ def _app_settings(config: Config, span_partitions: int, data_dir: Path) -> AppSe
         heartbeat_interval_s=worker.heartbeat_interval.ms / 1000,
         commit_interval_s=worker.commit_interval.ms / 1000,
         initial_offset=worker.initial_offset,
+        standby_replicas=worker.decision_cache.standby_replicas,
+        changelog_conf=consumer_conf(kafka),
+        group_instance_id=worker.group_instance_id,
         broker_credentials=faust_credentials(kafka),
     )
 
 
 def _trace_table(config: Config, data_dir: Path) -> tuple[ChunkStore, PipelineLimits]:
     table = config.worker.trace_table
-    memory_bytes, disk_bytes = table.memory_limit_mib * MIB, table.disk_limit_mib * MIB
+    memory_bytes, disk_bytes, reserve_bytes = (
+        size * MIB for size in (table.memory_limit_mib, table.disk_limit_mib, table.disk_reserve_mib)
+    )
     if not disk_bytes:
         return ChunkStore(), PipelineLimits(table.max_traces, memory_limit_bytes=memory_bytes)
-    return ChunkStore(memory_bytes, RocksSpill(data_dir / "spans")), PipelineLimits(table.max_traces, disk_bytes)
+    store = ChunkStore(memory_bytes, RocksSpill(data_dir / SPILLED, reserve_bytes=reserve_bytes))
+    return store, PipelineLimits(table.max_traces, disk_bytes, max(memory_bytes, 1))
 
 
 def _connect(app: Any, topic: Any, table: Any, node: Node) -> None:
     """Tell the node what the app does; anything that goes wrong there ends the process, because Faust would go on."""
+    watching: list[asyncio.Task[None]] = []
+
+    async def watch() -> None:
+        with fatal("the watchdog failed"):
+            await node.watching()
+
+    def begin_to_watch() -> None:
+        if not watching:
+            watching.append(asyncio.create_task(watch()))
 
     @app.agent(topic, name="tail-sampler")  # type: ignore[untyped-decorator]  # Faust is untyped here
     async def sample(stream: Any) -> None:
@@ -145,11 +227,13 @@ def _connect(app: Any, topic: Any, table: Any, node: Node) -> None:
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def revoked(_app: Any, revoked: Any, **_: Any) -> None:
+        begin_to_watch()  # this comes before the first assignment too, which may be long in coming
         node.partitions_revoked()
 
     @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
     async def assigned(_app: Any, assigned: Any, **_: Any) -> None:
-        node.partitions_assigned(sum(tp.topic == node.span_topic for tp in assigned))
+        begin_to_watch()
+        node.partitions_assigned({tp.partition for tp in assigned if tp.topic == node.span_topic})
 
     @table.on_recover  # type: ignore[untyped-decorator]
     async def recovered() -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import faust
 from faust.stores import STORES, rocksdb
-from faust.streams import _current_event
+from faust.streams import _current_event, current_event
 from faust.types import TP
 from faust.types.tuples import FutureMessage
 
+from sampler.clock import monotonic_s
 from sampler.engine.decision_record import DecisionRecord, RecordError, decode
+from sampler.stream.changelog import read_changelog
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +34,69 @@ STORE_OPTIONS = {
     "block_cache_size": 1024 * 1024,
     "max_open_files": 64,
 }
+HEAD_START_S = 20.0
+"""How long a rebalance may wait for it: the group must not be kept from its next one for long."""
+RECOVERY_BUFFER_RECORDS = 64
+"""Records read back or copied that wait to be written together: each may be half a MiB, and Faust's default is 1000."""
+
+LOCKED = ("lock hold by", "While lock file")
+"""In RocksDB's words: another process, or this one, has the database open."""
 
 
 class DecisionStore(rocksdb.Store):
-    """Faust's RocksDB store, which closes its databases and can be read by partition."""
+    """Faust's RocksDB store, which closes its databases, can be read by partition, and makes damaged ones anew."""
 
     def records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values of one partition, without Faust's own bookkeeping."""
-        for key, value in self._db_for_partition(partition).items():
+        for key, value in _pairs(self._db_for_partition(partition)):
             if key != self.offset_key:
                 yield key, value
+
+    def _open_for_partition(self, partition: int) -> Any:
+        """Open a partition's database and read it once; a damaged one is deleted, and the changelog fills it again."""
+        opened: list[Any] = []
+        try:
+            opened.append(super()._open_for_partition(partition))
+            for _ in _pairs(opened[0]):
+                pass
+        except Exception as error:
+            if any(text in str(error) for text in LOCKED):
+                raise
+            path = self.partition_path(partition)
+            logger.error("%s is damaged and made anew from the changelog: %s", path, error)
+            for db in opened:
+                db.close()
+            shutil.rmtree(path, ignore_errors=True)
+            return super()._open_for_partition(partition)
+        return opened[0]
+
+    async def assign_partitions(self, table: Any, tps: set[TP], generation_id: int = 0) -> None:
+        """Open the databases of partitions that are ours now, and give their recovery a head start."""
+        await super().assign_partitions(table, tps, generation_id)
+        standbys = self.app.assignor.assigned_standbys()
+        topics = table.changelog_topic.topics
+        ours = [tp.partition for tp in tps if tp.topic in topics and tp not in standbys and tp.partition in self._dbs]
+        conf = cast(Any, self.app).changelog_conf
+        if ours and conf is not None:
+            start_s = monotonic_s()
+            read = await asyncio.get_running_loop().run_in_executor(
+                None,
+                partial(
+                    read_changelog, conf, table.changelog_topic_name, {p: self._dbs[p] for p in ours}, self.offset_key,
+                    timeout_s=HEAD_START_S, monotonic_s=monotonic_s,
+                ),
+            )  # fmt: skip
+            logger.info(
+                "read %d records of %s for %d partitions in %.2f s",
+                read, table.changelog_topic_name, len(ours), monotonic_s() - start_s,
+            )  # fmt: skip
+
+    def _del(self, key: bytes) -> None:
+        # Faust would look for the key in the partition that it was last written to, and in all if it does not know; but
+        # keys of different partitions are equal.
+        event = current_event()
+        assert event is not None  # the changelog message of the deletion was sent to its partition
+        self._db_for_partition(event.message.partition).delete(key)
 
     def revoke_partitions(self, table: Any, tps: set[TP]) -> None:
         """Close the databases of lost partitions: dropping the reference leaves their lock to the garbage collector."""
@@ -54,6 +111,23 @@ class DecisionStore(rocksdb.Store):
         for db in self._dbs.values():
             db.close()
         self._dbs.clear()
+
+
+def _pairs(db: Any) -> Iterator[tuple[bytes, bytes]]:
+    """All keys and values of a database; an exception where it cannot be read to its end.
+
+    The iterator of rocksdict itself ends at damage as if there were no more.
+    """
+    at = db.iter()
+    try:
+        at.seek_to_first()
+        while at.valid():
+            yield at.key(), at.value()
+            at.next()
+        at.status()
+    finally:
+        # An iterator keeps the database open and locked for as long as anything refers to it, a traceback included.
+        del at
 
 
 def register() -> str:
@@ -82,6 +156,18 @@ class _Table(faust.Table[bytes, bytes]):
         self.last_sent = super().send_changelog(*args, **kwargs)
         return self.last_sent
 
+    def _on_changelog_sent(self, fut: FutureMessage) -> None:
+        """Note up to where the database has all of the changelog, from where the next recovery goes on.
+
+        What arrives there from us late, when the partition had another owner, comes behind records of that owner which
+        are not in our database: the note stays before them.
+        """
+        sent, store = fut.result(), cast(DecisionStore, self.data)
+        if sent.topic_partition.partition in store._dbs:
+            noted = store.persisted_offset(sent.topic_partition)
+            if sent.offset == (0 if noted is None else noted + 1):
+                store.set_persisted_offset(sent.topic_partition, sent.offset)
+
 
 class DecisionTable:
     """Decision records by source partition. `on_failure` is called when one cannot be brought to the brokers."""
@@ -105,6 +191,7 @@ class DecisionTable:
             key_type=bytes,
             value_type=bytes,
             beacon=app.tables.beacon,
+            recovery_buffer_size=RECOVERY_BUFFER_RECORDS,
             # The serializers have to be named: those of a topic default to JSON whatever its types are, and recovery
             # would then fail record by record.
             changelog_topic=app.topic(
@@ -136,7 +223,7 @@ class DecisionTable:
         """Delete records, with tombstones in the changelog."""
         with self._writing_to(partition):
             for key in keys:
-                self.table.pop(key, None)
+                del self.table[key]
 
     def recovered(self, partition: int) -> list[DecisionRecord]:
         """Every readable record of a partition; damaged ones are named in the log and left out."""

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sampler.stream.batch import SpanBatch
 from sampler.stream.lease import Lease
+from sampler.stream.loop_watch import LoopWatch
 from sampler.stream.outputs import Outputs
 from sampler.stream.pipeline import Pipeline
+from sampler.stream.pressure import Pressure
 from sampler.stream.report import Reporter
 from sampler.stream.span_source import SpanSource
+from sampler.stream.watch import Watch
 from sampler.web.health import Health
 
 logger = logging.getLogger(__name__)
 
 FLUSH_TIMEOUT_S = 5.0
 """How long giving up partitions waits for acknowledgements: well below any session timeout."""
-MAX_UNACKNOWLEDGED_BYTES = 64 * 1024 * 1024
-"""Spans are not fetched while more than this waits for the broker, however few records it is."""
+CHECKPOINT_S = 4.0
+"""How long a clean stop may take to write undecided traces to disk: with the rest of it below ten seconds."""
 LOOP_PART = "loop"
 TABLE_PART = "decision table"
 ASSIGNMENT_PART = "assignment"
 LEASE_PART = "lease"
 HOUSEKEEPING_S = 0.02
 REPORT_S = 1.0
+WATCH_S = 1.0
 RESTART_PAUSE_S = 1.0
 
 
@@ -34,6 +38,7 @@ class Node:
 
     pipeline: Pipeline
     reporter: Reporter
+    watch: Watch
 
     def __init__(
         self,
@@ -42,7 +47,7 @@ class Node:
         outputs: Outputs,
         lease: Lease,
         health: Health,
-        max_unacknowledged: int,
+        pressure: Pressure,
         monotonic_s: Callable[[], float],
     ) -> None:
         self.span_topic = span_topic
@@ -50,30 +55,34 @@ class Node:
         self._outputs = outputs
         self._lease = lease
         self._health = health
-        self._max_unacknowledged = max_unacknowledged
+        self.pressure = pressure
         self._clock = monotonic_s
-        self._recovered = False
+        self._recovered = self._assigned = False
         self._fetch_again_s = 0.0
         self._restarts_seen = 0
+        self._loop_watch = LoopWatch(monotonic_s)
         health.register(LOOP_PART, 30.0, monotonic_s())
         health.set_ready(TABLE_PART, False, "not recovered yet")
         health.set_ready(ASSIGNMENT_PART, False, "no assignment yet")
 
-    def attach(self, pipeline: Pipeline, reporter: Reporter) -> None:
+    def attach(self, pipeline: Pipeline, reporter: Reporter, watch: Watch) -> None:
         """The parts that need the app."""
-        self.pipeline, self.reporter = pipeline, reporter
+        self.pipeline, self.reporter, self.watch = pipeline, reporter, watch
 
     # What the transport asks.
 
     def may_fetch(self) -> bool:
-        """Spans come only when the tables are recovered, the lease holds and the outputs keep up."""
+        """Spans come only when the tables are recovered, the lease holds and nothing holds the worker back."""
         return (
             self._recovered
             and self._clock() >= self._fetch_again_s
-            and len(self._outputs) < self._max_unacknowledged
-            and self._outputs.unacknowledged_bytes < MAX_UNACKNOWLEDGED_BYTES
+            and self.pressure.allows_fetching()
             and self._lease.holds(self._clock())
         )
+
+    def lets_go(self) -> bool:
+        """Whether what was read ahead is to be given up."""
+        return self._recovered and self.pressure.lets_go
 
     def watermarks(self) -> Mapping[int, int]:
         """The offsets that may be committed."""
@@ -88,6 +97,8 @@ class Node:
         deadline_s = self._clock() + FLUSH_TIMEOUT_S
         while self.pipeline.unfinished and self._clock() < deadline_s:
             self._outputs.poll()
+            if self._lease.holds(self._clock()):
+                self._outputs.send_again(self._clock())
             self.pipeline.finish_acknowledged()
             await asyncio.sleep(HOUSEKEEPING_S)
         if self.pipeline.unfinished:
@@ -105,14 +116,20 @@ class Node:
 
     def partitions_revoked(self) -> None:
         """The group is being rebalanced: nothing here may be decided any more."""
-        self._recovered = False
+        self._recovered = self._assigned = False
         self._health.set_ready(ASSIGNMENT_PART, False, "rebalancing")
         self._health.set_ready(TABLE_PART, False, "rebalancing")
-        self.pipeline.drop_all()
+        if self.pipeline.unfinished:
+            # Whoever has the partitions next decides anew what is not recorded: it must not be written after that.
+            self._outputs.purge(in_flight=False)
+        self.pipeline.hold_all()
 
-    def partitions_assigned(self, partitions: int) -> None:
-        """An assignment has come; its tables are still to be recovered."""
-        self._health.set_ready(ASSIGNMENT_PART, partitions > 0, "no partition assigned: more workers than partitions?")
+    def partitions_assigned(self, partitions: Collection[int]) -> None:
+        """These partitions of the span topic are ours; their tables are still to be recovered."""
+        self.pipeline.drop_held_but(partitions)
+        self._assigned = bool(partitions)
+        reason = "no partition assigned: more workers than partitions?"
+        self._health.set_ready(ASSIGNMENT_PART, bool(partitions), reason)
         self.reporter.rebalanced(self._clock())
 
     def recovered(self) -> None:
@@ -120,6 +137,10 @@ class Node:
         self._recovered = True
         self._health.set_ready(TABLE_PART, True)
         self.reporter.recovered(self._clock())
+
+    def stopped(self) -> None:
+        """The app has ended as it should: leave what is undecided where the next start finds it."""
+        self.pipeline.save(self._clock, self._clock() + CHECKPOINT_S)
 
     async def housekeeping(self) -> None:
         """Acknowledgements, liveness and metrics, for as long as the app runs."""
@@ -130,14 +151,29 @@ class Node:
             self._outputs.poll()
             if self._holds_lease(now_s):
                 self._finish(now_s)
+            self.pressure.look(now_s, self.pipeline)
             if now_s - reported_s >= REPORT_S:
                 reported_s = now_s
                 self.reporter.report(now_s)
-                self._health.set_ready(LEASE_PART, self._lease.holds(now_s), "no answer from the group coordinator")
+                holds = self._lease.holds(now_s)
+                self._health.set_ready(LEASE_PART, holds, "no answer from the group coordinator")
             await asyncio.sleep(HOUSEKEEPING_S)
+
+    async def watching(self) -> None:
+        """Notice stalls for as long as the process runs; it begins before the first recovery, unlike housekeeping."""
+        self._loop_watch.start()
+        while True:
+            now_s = self._clock()
+            self._loop_watch.beat()
+            self._health.beat(LOOP_PART, now_s)
+            recovering = self._assigned and not self._recovered
+            self.watch.look(now_s, member=self._lease.holds(now_s), recovering=recovering, may_fetch=self.may_fetch())
+            await asyncio.sleep(WATCH_S)
 
     def _finish(self, now_s: float) -> None:
         """Finish what was acknowledged; after a restart nothing is fetched for a moment, so that it does not spin."""
+        if self._recovered:
+            self._outputs.send_again(now_s)
         self.pipeline.finish_acknowledged()
         if self.pipeline.restarts != self._restarts_seen:
             self._restarts_seen = self.pipeline.restarts

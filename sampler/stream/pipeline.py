@@ -5,26 +5,27 @@ out is produced, and when the broker has acknowledged it the decisions are recor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from policies.policy_set import PolicySet
+from policies.any_set import AnyPolicySet
+from sampler.engine.checkpoint import CheckpointError
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.decision_memory import DecisionMemory, trustworthy
 from sampler.engine.decision_record import DecisionRecord, Owner
 from sampler.engine.partition import PartitionEngine, PartitionStart
+from sampler.engine.retention import Retention
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts, Settlement
 from sampler.engine.watermark import PendingSettlement, Recording, Watermark
-from sampler.otlp import Scanner, compile_plan
+from sampler.otlp import Scanner, ScanPlan, compile_plan
 from sampler.stream.batch import SpanBatch
+from sampler.stream.checkpoints import Checkpoints
+from sampler.stream.relief import PipelineLimits, Relief
 
 logger = logging.getLogger(__name__)
-
-RELIEF_SHARE = 100
-"""At a hard limit one in this many of the undecided traces is decided early, so that it is not hit at every batch."""
 
 
 class OutputSink(Protocol):
@@ -48,25 +49,18 @@ class _Work:
     engine: PartitionEngine
     watermark: Watermark
     epoch: int
+    generation: int
 
 
 class _Wanted(NamedTuple):
-    """A partition that is to be read again: by a run of at least this epoch, from this offset."""
+    """A partition that is to be read again: by a run of at least this epoch, from this offset.
+
+    `last_ms` is the stream time before that offset, -1 where it is not known.
+    """
 
     epoch: int
     offset: int
-
-
-@dataclass(slots=True)
-class PipelineLimits:
-    """Hard limits of the trace table over all partitions; 0 is no limit.
-
-    `memory_limit_bytes` is set only where there is no disk to spill to.
-    """
-
-    max_traces: int = 0
-    disk_limit_bytes: int = 0
-    memory_limit_bytes: int = 0
+    last_ms: int
 
 
 class Pipeline:
@@ -75,7 +69,7 @@ class Pipeline:
     def __init__(
         self,
         settings: EngineSettings,
-        policies: PolicySet,
+        policies: AnyPolicySet,
         scanner: Scanner,
         store: ChunkStore,
         outputs: OutputSink,
@@ -83,10 +77,14 @@ class Pipeline:
         *,
         limits: PipelineLimits,
         committed: Callable[[int], int],
-        rewind: Callable[[int, int], None],
+        rewind: Callable[[int, int, int], None],
         current_epoch: Callable[[], int],
         wall_ms: Callable[[], int],
+        read_header: Callable[[str], None] = lambda _: None,
+        checkpoints: Checkpoints | None = None,
+        retention: Retention | None = None,
     ) -> None:
+        """`read_header` is told which header of the records names tenants, now and whenever it changes."""
         self._counts = EngineCounts()
         self._settings = settings
         self._policies = policies
@@ -95,16 +93,25 @@ class Pipeline:
         self._store = store
         self._outputs = outputs
         self._table = table
-        self._limits = limits
         self._committed = committed
         self._rewind = rewind
         self._current_epoch = current_epoch
         self._wall_ms = wall_ms
+        self._read_header = read_header
+        self._checkpoints = checkpoints
+        self.retention = retention
+        self._read_header(policies.by_header.name)
         self._works: dict[int, _Work] = {}
+        self._relief = Relief(limits, store, lambda: [work.engine for work in self._works.values()])
+        self._held: dict[int, _Work] = {}
         self._wanted: dict[int, _Wanted] = {}
         self._epoch_floor = 0
         self.restarts = 0
         """How often a partition had to be read again from its watermark."""
+        self.largest_tick_traces = 0
+        """Most traces that one settlement has written out."""
+        self.resumed = 0
+        """How often a partition that came back after a rebalance could be gone on with."""
 
     def process(self, batch: SpanBatch) -> None:
         """Take one batch as far as it goes now."""
@@ -113,12 +120,26 @@ class Pipeline:
             return
         engine, wall_ms = work.engine, self._wall_ms()
         if batch.records:
-            engine.append(batch.records, wall_ms)
+            engine.append(batch.records, wall_ms, batch.tenants)
             self._relieve()
         if batch.idle_ms is not None:
             engine.advance(batch.idle_ms, wall_ms)
         self._hand_out(work)
         self.finish_acknowledged()
+
+    def use_policies(self, policies: AnyPolicySet, plan: ScanPlan, settings: EngineSettings) -> None:
+        """Decide by another policy set from now on; `plan` is that of its span conditions.
+
+        Between two batches. Traces decided before keep their verdict, pending ones their payload and their deadline.
+        """
+        before = self._policies
+        if policies.span_conditions == before.span_conditions and policies.plugin_code == before.plugin_code:
+            # The bits of all summaries stay what they are, and so do the answers that matchers have remembered.
+            plan = self._plan
+        self._policies, self._plan, self._settings = policies, plan, settings
+        self._read_header(policies.by_header.name)
+        for work in (*self._works.values(), *self._held.values()):
+            work.engine.use_policies(policies, plan, settings)
 
     def finish_acknowledged(self) -> None:
         """Record the decisions whose outputs are acknowledged, and let the watermarks follow."""
@@ -137,9 +158,14 @@ class Pipeline:
     def take_counts(self) -> EngineCounts:
         """What happened since the last call."""
         counts, self._counts = self._counts, EngineCounts()
-        for work in self._works.values():
+        for work in (*self._works.values(), *self._held.values()):
             work.engine.count_into(self._counts)
         return counts
+
+    @property
+    def plan(self) -> ScanPlan:
+        """The scan plan in use."""
+        return self._plan
 
     @property
     def engines(self) -> Iterable[PartitionEngine]:
@@ -151,43 +177,120 @@ class Pipeline:
         """Settlements that wait for an acknowledgement."""
         return sum(len(work.watermark) for work in self._works.values())
 
-    def drop_all(self) -> None:
-        """Give up every partition; what was fetched for them until now is refused if it still comes."""
-        for work in self._works.values():
-            work.engine.close()
-        self._works.clear()
+    @property
+    def recording(self) -> dict[int, int]:
+        """Partitions whose decisions are on their way to the brokers, with how many settlements were finished there."""
+        return {p: work.watermark.finished for p, work in self._works.items() if work.watermark.recording}
+
+    def shed_memory(self, limit_bytes: int, at_most_bytes: int) -> int:
+        """Spill what lies in memory beyond `limit_bytes`, at most so much in one step; returns how much it was."""
+        return self._relief.shed(limit_bytes, at_most_bytes)
+
+    def decide_oldest(self) -> bool:
+        """Decide a step of the oldest traces early, where nothing else frees memory; False where there are none."""
+        step = self._relief.oldest()
+        if step is not None:
+            self._decide_early(*step)
+        return step is not None
+
+    def hold_all(self) -> None:
+        """The group is being rebalanced: work on every partition rests until it is known who has it next.
+
+        What was fetched until now is refused if it still comes.
+        """
+        self._close(self._held)
+        self._held, self._works = self._works, {}
         self._wanted.clear()
         self._epoch_floor = self._current_epoch() + 1
+
+    def drop_held_but(self, partitions: Collection[int]) -> None:
+        """Of the resting work give up that on all partitions but these."""
+        self._close({p: work for p, work in self._held.items() if p not in partitions})
+        self._held = {p: work for p, work in self._held.items() if p in partitions}
+
+    def save(self, monotonic_s: Callable[[], float], deadline_s: float) -> None:
+        """Write checkpoints of all partitions on which nothing is unfinished; call it when nothing is processed."""
+        if self._checkpoints is not None:
+            works = [*self._works.values(), *self._held.values()]
+            finished = [work.engine for work in works if not len(work.watermark)]
+            self._checkpoints.save(finished, monotonic_s, deadline_s)
+
+    @staticmethod
+    def _close(works: Mapping[int, _Work]) -> None:
+        for work in works.values():
+            work.watermark.abandon()
+            work.engine.close()
 
     def _work_of(self, batch: SpanBatch) -> _Work | None:
         """The work a batch goes to, or None where it is stale or something before it is missing."""
         partition = batch.partition
         if batch.epoch < self._epoch_floor:
             return None
+        if batch.replaced:
+            self._forget_replaced(batch)
         wanted = self._wanted.get(partition)
         if wanted is not None:
             if batch.epoch < wanted.epoch:
                 return None
             if batch.epoch_offset != wanted.offset:
                 # The source went back to somewhere else meanwhile: only a run from where it was asked to is complete.
-                self._read_again(partition, batch.epoch, wanted.offset)
+                self._read_again(partition, batch.epoch, wanted.offset, wanted.last_ms)
                 return None
             del self._wanted[partition]
         work = self._works.get(partition)
         if work is None:
-            work = self._works[partition] = self._begin(batch)
+            work = self._works[partition] = self._resumed(batch) or self._begin(batch)
         if work.engine.next_offset != batch.start_offset:
             # A batch between was thrown away on its way here, as Faust does around a rebalance: read it again.
-            self._read_again(partition, batch.epoch, work.engine.next_offset)
+            self._read_again(partition, batch.epoch, work.engine.next_offset, work.engine.time.now_ms)
             return None
-        work.epoch = batch.epoch
+        if batch.records and batch.header != self._policies.by_header.name:
+            # Fetched before the policies changed, without the header that names tenants now.
+            self._read_again(partition, batch.epoch, batch.start_offset, work.engine.time.now_ms)
+            return None
+        work.epoch, work.generation = batch.epoch, batch.generation
         return work
 
-    def _read_again(self, partition: int, epoch: int, offset: int) -> None:
-        """Go back to `offset`, and take nothing of this partition from runs up to `epoch`."""
+    def _forget_replaced(self, batch: SpanBatch) -> None:
+        """The topic has other records now at the offsets that were read: nothing known by offset holds any more.
+
+        What had come is decided on what has come, because the rest of it will not come again.
+        """
+        partition = batch.partition
+        work = self._works.get(partition)
+        if work is not None and work.epoch == batch.epoch:
+            return
+        self._wanted.pop(partition, None)
+        if work is not None:
+            work.engine.decide_all("topic_replaced")
+            self._hand_out(work)
+            work.engine.close()
+            del self._works[partition]
+        self._table.forget(partition, [record.key for record in self._table.recovered(partition)])
+
+    def _read_again(self, partition: int, epoch: int, offset: int, last_ms: int) -> None:
+        """Go to `offset`, before which stream time was `last_ms`, and take nothing from runs up to `epoch`."""
         before = self._wanted.get(partition)
-        self._wanted[partition] = _Wanted(max(epoch + 1, before.epoch if before else 0), offset)
-        self._rewind(partition, offset)
+        self._wanted[partition] = _Wanted(max(epoch + 1, before.epoch if before else 0), offset, last_ms)
+        self._rewind(partition, offset, last_ms)
+
+    def _resumed(self, batch: SpanBatch) -> _Work | None:
+        """The resting work on a partition that has come back to us, if nobody can have had it in between.
+
+        So the group's generation must be the next one, and the committed offset, where the source begins, one of ours.
+        """
+        work = self._held.pop(batch.partition, None)
+        if work is None:
+            return None
+        if batch.generation != work.generation + 1 or batch.epoch_offset > work.watermark.offset:
+            self._close({batch.partition: work})
+            return None
+        logger.info(
+            "partition %d is ours again: going on from offset %d with %d undecided traces",
+            batch.partition, work.engine.next_offset, len(work.engine.table),
+        )  # fmt: skip
+        self.resumed += 1
+        return work
 
     def _begin(self, batch: SpanBatch) -> _Work:
         partition, offset, memory = batch.partition, batch.epoch_offset, DecisionMemory()
@@ -206,54 +309,65 @@ class Pipeline:
             "partition %d from offset %d, %d remembered decisions, handled below %d, term %d",
             partition, offset, len(memory), handled, owner.term,
         )  # fmt: skip
-        start = PartitionStart(partition, owner, offset, handled, state)
-        engine = PartitionEngine(
-            start, self._settings, self._policies, self._scanner, self._plan, self._store, memory, self._counts
-        )
-        return _Work(engine, Watermark(offset), batch.epoch)
+        last_record = max((record.id for record in believed), default=None)
+        start = PartitionStart(partition, owner, offset, handled, state, last_record)
+        return _Work(self._engine(start, memory), Watermark(offset), batch.epoch, batch.generation)
 
-    def _hand_out(self, work: _Work) -> None:
+    def _engine(self, start: PartitionStart, memory: DecisionMemory) -> PartitionEngine:
+        """An engine at its start, or where a checkpoint says that the partition stood."""
+
+        def new() -> PartitionEngine:
+            return PartitionEngine(
+                start, self._settings, self._policies, self._scanner, self._plan, self._store, memory, self._counts,
+                self.retention,
+            )  # fmt: skip
+
+        engine = new()
+        try:
+            if self._checkpoints is not None and self._checkpoints.take(engine, start.offset):
+                logger.info(
+                    "partition %d: %d undecided traces from the checkpoint, going on from offset %d",
+                    start.partition, len(engine.table), engine.next_offset,
+                )  # fmt: skip
+        except CheckpointError as error:
+            logger.warning("partition %d: %s; it is read again", start.partition, error)
+            engine.close()
+            return new()
+        return engine
+
+    def hand_out(self, engine: PartitionEngine) -> PendingSettlement | None:
+        """Produce what a partition has to write; None where there is nothing, or it is not at work here any more."""
+        work = self._works.get(engine.partition)
+        return self._hand_out(work) if work is not None and work.engine is engine else None
+
+    def _hand_out(self, work: _Work) -> PendingSettlement | None:
         settlement = work.engine.settle()
+        pending = None
         if settlement is not None:
             pending = work.watermark.begin(settlement)
+            self.largest_tick_traces = max(self.largest_tick_traces, len(settlement.written_traces))
             self._outputs.send(settlement, pending, work.engine.partition)
+        return pending
 
     def _relieve(self) -> None:
         """Decide the oldest traces of all partitions early while a hard limit is exceeded."""
-        limits = self._limits
-        while self._over_limit():
-            works = [work for work in self._works.values() if len(work.engine.table)]
-            if not works:
-                return
-            total = sum(len(work.engine.table) for work in works)
-            oldest = min(works, key=_oldest_arrival)
-            excess = total - limits.max_traces if limits.max_traces else 0
-            oldest.engine.decide_oldest(
-                max(1, total // RELIEF_SHARE, min(excess, len(oldest.engine.table))), "table_full"
-            )
-            self._hand_out(oldest)
+        while (step := self._relief.next_to_decide()) is not None:
+            self._decide_early(*step)
 
-    def _over_limit(self) -> bool:
-        limits = self._limits
-        if limits.disk_limit_bytes and self._store.disk_bytes > limits.disk_limit_bytes:
-            return True
-        if limits.memory_limit_bytes and self._store.memory_bytes > limits.memory_limit_bytes:
-            return True
-        return bool(limits.max_traces) and sum(len(w.engine.table) for w in self._works.values()) > limits.max_traces
+    def _decide_early(self, engine: PartitionEngine, count: int) -> None:
+        engine.decide_oldest(count, "table_full")
+        self._hand_out(self._works[engine.partition])
 
     def start_over(self) -> None:
         """Drop what is gathered and undecided in every partition, and read it again from the watermarks."""
+        self.drop_held_but(())
         for partition, work in list(self._works.items()):
             self._start_over(partition, work)
 
     def _start_over(self, partition: int, work: _Work) -> None:
         self.restarts += 1
         logger.error("partition %d: reading again from offset %d", partition, work.watermark.offset)
+        work.watermark.abandon()
         work.engine.close()
         del self._works[partition]
-        self._read_again(partition, work.epoch, work.watermark.offset)
-
-
-def _oldest_arrival(work: _Work) -> Any:
-    oldest = work.engine.table.oldest()
-    return oldest.arrived_ms if oldest is not None else float("inf")
+        self._read_again(partition, work.epoch, work.watermark.offset, -1)

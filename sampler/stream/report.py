@@ -7,13 +7,17 @@ from collections import Counter
 
 from prometheus_client import Counter as PrometheusCounter
 
-from policies.policy_set import PolicySet
+from policies.any_set import AnyPolicySet
+from sampler.config.identity import PolicyIdentity
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.settlement import EngineCounts
 from sampler.metrics import WorkerMetrics, observe_many
 from sampler.stream.outputs import Outputs
 from sampler.stream.pipeline import Pipeline
+from sampler.stream.policy_trouble import PolicyTrouble
+from sampler.stream.pressure_report import PressureReport
 from sampler.stream.span_source import SpanSource
+from sampler.web.status import StatusPage
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +34,18 @@ class Reporter:
         source: SpanSource,
         outputs: Outputs,
         store: ChunkStore,
-        policies: PolicySet,
+        policies: AnyPolicySet,
+        page: StatusPage | None = None,
+        pressure: PressureReport | None = None,
     ) -> None:
         self._metrics = metrics
         self._pipeline = pipeline
         self._source = source
         self._outputs = outputs
         self._store = store
-        self._policies = policies
+        self._page = page or StatusPage()
+        self._pressure = pressure
+        self.trouble = PolicyTrouble(metrics, policies)
         self._seen: Counter[str] = Counter()
         self._warn_again_s = 0.0
         self._recovering_since_s: float | None = None
@@ -46,7 +54,11 @@ class Reporter:
         """Bring every metric up to date."""
         counts = self._pipeline.take_counts()
         self._count(counts)
+        self.trouble.report(self._pipeline.plan, now_s)
+        self._page.set("policy_errors", self.trouble.section())
         self._gauge()
+        if self._pressure is not None:
+            self._pressure.report(spill_failing=bool(self._store.trouble))
         if counts.mispartitioned_spans and now_s >= self._warn_again_s:
             self._warn_again_s = now_s + WARN_EVERY_S
             logger.warning(
@@ -54,6 +66,17 @@ class Reporter:
                 "Whatever writes the span topic must partition by trace id as kafka.partitioner says (a Collector: "
                 "partition_traces_by_id: true), and the number of partitions must not have changed"
             )
+
+    def use_policies(self, policies: AnyPolicySet, identity: PolicyIdentity, now_ms: int) -> None:
+        """Tell from now on of this policy set, which runs since `now_ms`."""
+        self.trouble.use_policies(policies)
+        self._metrics.set_policy_set(identity.name, identity.version, identity.short_hash)
+        self._metrics.policy_set_loaded_timestamp_seconds.set(now_ms / 1000)
+
+    def reloaded(self, outcome: str) -> None:
+        """A changed policy file was judged: success, unchanged or failure."""
+        self._metrics.policy_reloads_total.labels(outcome=outcome).inc()
+        self._metrics.policy_reload_failed.set(outcome == "failure")
 
     def rebalanced(self, now_s: float) -> None:
         """An assignment has come; recovery of its tables begins."""
@@ -78,30 +101,39 @@ class Reporter:
         metrics.mispartitioned_spans_total.inc(counts.mispartitioned_spans)
         metrics.replayed_spans_skipped_total.inc(counts.replayed_spans)
         metrics.span_copies_removed_total.inc(counts.span_copies)
+        metrics.traces_rescanned_total.inc(counts.traces_rescanned)
         _add(metrics.traces_decided_total, counts.traces_decided)
         _add(metrics.spans_decided_total, counts.spans_decided)
         _add(metrics.late_spans_total, counts.late_spans)
         _add(metrics.early_decisions_total, counts.early)
+        _add(metrics.second_look_traces_total, counts.second_looks)
         _add(metrics.dead_letters_total, counts.dead_letters)
         for (policy, decision), n in counts.by_policy.items():
             metrics.policy_traces_total.labels(policy=policy, decision=decision).inc(n)
+        for (tenant, decision), n in counts.tenant_traces.items():
+            metrics.tenant_traces_total.labels(tenant=tenant, decision=decision).inc(n)
+        for (tenant, decision), n in counts.tenant_spans.items():
+            metrics.tenant_spans_total.labels(tenant=tenant, decision=decision).inc(n)
         for latency_ms, n in counts.latency_ms.items():
             observe_many(metrics.decision_latency_seconds, latency_ms / 1000, n)
-        for policy, total in self._policies.errors.items():
-            self._catch_up(metrics.policy_errors_total.labels(policy=policy), f"error {policy}", total)
         self._catch_up(metrics.output_records_total, "output records", self._outputs.records)
         self._catch_up(metrics.output_bytes_total, "output bytes", self._outputs.bytes)
-        self._catch_up(metrics.output_failures_total, "output failures", self._outputs.failures)
         self._catch_up(metrics.offset_gaps_total, "gaps", self._source.gaps)
 
     def _gauge(self) -> None:
         metrics, engines = self._metrics, list(self._pipeline.engines)
         metrics.outputs_unacknowledged.set(len(self._outputs))
+        metrics.largest_tick_traces.set(self._pipeline.largest_tick_traces)
         metrics.traces_buffered.set(sum(len(engine.table) for engine in engines))
         metrics.spans_buffered.set(sum(engine.table.span_count for engine in engines))
         metrics.buffered_bytes.labels(place="memory").set(self._store.memory_bytes)
         metrics.buffered_bytes.labels(place="disk").set(self._store.disk_bytes)
         metrics.remembered_decisions.set(sum(len(engine.memory) for engine in engines))
+        retention = self._pipeline.retention
+        if retention is not None:
+            metrics.retained_traces.set(retention.items)
+            metrics.retained_bytes.set(retention.size_bytes)
+            self._catch_up(metrics.retained_traces_forgotten_total, "forgotten", retention.forgotten)
         metrics.watermark_lag_seconds.set(max((engine.watermark_lag_ms for engine in engines), default=0) / 1000)
         metrics.consumer_lag_records.set(sum(self._source.lag().values()))
         metrics.partitions_assigned.set(len(engines))

@@ -38,6 +38,10 @@ class TailHooks(Protocol):
         """Whether spans may be fetched: the tables are recovered and the outputs keep up."""
         ...
 
+    def lets_go(self) -> bool:
+        """Whether, while no spans may be fetched, what was read ahead is to be given up too."""
+        ...
+
     def watermarks(self) -> Mapping[int, int]:
         """The offset that may be committed, by partition of the span topic."""
         ...
@@ -113,20 +117,24 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):
             return {}
         spans = self._span_partitions(active_partitions)
         others = set(active_partitions) - spans
-        if not spans or not self.hooks.may_fetch():
+        wanted = {tp.partition for tp in spans} if self.hooks.may_fetch() else set()
+        if not spans or not (wanted or self.hooks.lets_go()):
             if not others:
-                await asyncio.sleep(FETCH_TIMEOUT_S)
+                # aiokafka leaves the group when nobody has fetched for the maximum poll interval: to wait for the
+                # brokers is no reason to.
+                with consumer._fetcher._subscriptions.fetch_context():
+                    await asyncio.sleep(FETCH_TIMEOUT_S)
                 return {}
             wait_s = timeout if not spans else FETCH_TIMEOUT_S
             return await self._fetch_others(consumer, others, wait_s, max_records)
         records: dict[TP, list[Any]] = {}
         if others:
             records.update(await self._fetch_others(consumer, others, 0, max_records))
-        # aiokafka leaves the group when nobody has fetched for the maximum poll interval: the span fetch counts too.
+        # As above: the span fetch counts too.
         with consumer._fetcher._subscriptions.fetch_context():
             await self._follow_assignment(consumer)
             batches = await asyncio.get_running_loop().run_in_executor(
-                self._fetch_executor, self.hooks.source.fetch, {tp.partition for tp in spans}, FETCH_TIMEOUT_S
+                self._fetch_executor, self.hooks.source.fetch, wanted, FETCH_TIMEOUT_S
             )
         for batch in batches:
             records[TP(self.hooks.span_topic, batch.partition)] = [batch]
@@ -197,11 +205,12 @@ class TailConsumer(driver.Consumer):
         return (tp for tp in tps if topics is None or tp in topics or tp.topic in topics)
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        # Faust commits only what is beyond the last commit, but a topic that was created again begins anew.
         watermarks = self.hooks.watermarks()
         return {
             tp: watermarks[tp.partition]
             for tp in tps
-            if tp.partition in watermarks and self._should_commit(tp, watermarks[tp.partition])
+            if tp.partition in watermarks and self._committed_offset[tp] != watermarks[tp.partition]
         }
 
     def committed_offset(self, tp: TP) -> int:

@@ -5,26 +5,35 @@ from __future__ import annotations
 import fcntl
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import faust
-from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
 from sampler.config import Config, PolicyFile
 from sampler.config.security import admin_conf
 from sampler.metrics import WorkerMetrics
-from sampler.stream.assembly import assemble
+from sampler.stream.assembly import RETAINED, SPILLED, assemble, node_of
+from sampler.stream.pressure import DISK_PART
+from sampler.stream.pressure_parts import free_bytes
+from sampler.stream.topics import topic_partitions
+from sampler.topic_specs import tenant_topics
+from sampler.topics import TopicError
+from sampler.web.actions import Actions
 from sampler.web.health import Health
 from sampler.web.server import WebServer
+from sampler.web.status import StatusPage
 
 logger = logging.getLogger(__name__)
 
-METADATA_TIMEOUT_S = 30.0
 LOCK_FILE = "lock"
+LEAST_DISK_BYTES = 8 * 1024 * 1024
+"""RocksDB writes some MiB for every decision table it opens."""
+DISK_WAIT_S = 1.0
 
 
 class WorkerError(RuntimeError):
@@ -38,21 +47,53 @@ def run_worker(config: Config, policies: PolicyFile) -> int:
     """
     topics = config.kafka.topics
     with locked(Path(config.worker.data_dir).resolve()) as data_dir:
-        partitions = topic_partitions(admin_conf(config.kafka), [topics.spans, topics.sampled])
+        written = (topics.sampled, *tenant_topics(config.kafka, policies))
+        try:
+            partitions = topic_partitions(admin_conf(config.kafka), [topics.spans, *written])
+        except TopicError as error:
+            raise WorkerError(str(error)) from error
         registry, health = CollectorRegistry(), Health()
-        metrics = WorkerMetrics(registry)
-        metrics.set_policy_set(policies.policy_set.content_hash)
-        app = assemble(config, policies, partitions, data_dir, metrics, health)
-        web = WebServer(config.web.endpoint, registry, health) if config.web.enabled else None
+        page = StatusPage()
+        for leftover in (RETAINED, SPILLED):
+            # They may be what fills the disk.
+            shutil.rmtree(data_dir / leftover, ignore_errors=True)
+        wait_for_room(data_dir, config.web.endpoint if config.web.enabled else None)
+        actions = Actions(token=config.web.token.get_secret_value() if config.web.token else None)
+        app = assemble(config, policies, partitions, data_dir, WorkerMetrics(registry), health, page, actions)
+        web = WebServer(config.web.endpoint, registry, health, page, actions) if config.web.enabled else None
         if web is not None:
             web.start()
             logger.info("metrics and health on http://%s", web.address)
         spare_the_garbage_collector()
         try:
-            return _run(app)
+            code = _run(app)
+            if code == 0:
+                node_of(app).stopped()
+            return code
         finally:
             if web is not None:
                 web.stop()
+
+
+def wait_for_room(folder: Path, web_endpoint: str | None) -> None:
+    """Return when the disk has room for the decision tables: without it the worker could only begin again and again.
+
+    Meanwhile it answers at `web_endpoint` that it lives and is not ready.
+    """
+    free = free_bytes(folder)
+    if free >= LEAST_DISK_BYTES:
+        return
+    logger.warning("waiting: the disk of %s has only %d bytes free: make room", folder, free)
+    health = Health()
+    health.set_ready(DISK_PART, False, "the disk of the data folder is full")
+    web = WebServer(web_endpoint, CollectorRegistry(), health) if web_endpoint else None
+    if web is not None:
+        web.start()
+    while free_bytes(folder) < LEAST_DISK_BYTES:
+        threading.Event().wait(DISK_WAIT_S)
+    if web is not None:
+        web.stop()
+    logger.warning("the disk of %s has room again", folder)
 
 
 def spare_the_garbage_collector() -> None:
@@ -87,16 +128,3 @@ def locked(folder: Path) -> Iterator[Path]:
         except BlockingIOError:
             raise WorkerError(f"another worker uses the data folder {folder}: give each one its own") from None
         yield folder
-
-
-def topic_partitions(conf: Mapping[str, Any], topics: Sequence[str]) -> dict[str, int]:
-    """Partition counts of topics that must exist; WorkerError where one does not or no broker answers."""
-    admin = AdminClient(dict(conf))
-    try:
-        known = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
-    except Exception as error:
-        raise WorkerError(f"no broker at {conf['bootstrap.servers']} answered: {error}") from error
-    missing = [topic for topic in topics if topic not in known or not known[topic].partitions]
-    if missing:
-        raise WorkerError(f"topic {missing[0]} does not exist: create it with 'tailsampler topics create'")
-    return {topic: len(known[topic].partitions) for topic in topics}

@@ -12,6 +12,9 @@ BROKER_DEFAULT = -1
 BATCH_OVERHEAD_BYTES = 1024
 """What a batch of one record may be larger than the record; `max.message.bytes` limits the batch."""
 
+SHORT_HISTORY = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": "600000"}
+"""A new owner reads the decisions' whole topic: by Kafka's defaults that is a week of records long expired."""
+
 
 class Role(enum.Enum):
     """What a topic is to the product; the checks depend on it."""
@@ -46,6 +49,7 @@ class TopicPlan:
     decisions: str = "tailsampler.decisions"
     keyspace: str = "tailsampler.keyspace"
     dead_letter: str = "otlp_spans_dead_letter"
+    tenants: tuple[str, ...] = ()
     partitions: int = 12
     replication_factor: int = BROKER_DEFAULT
     min_insync_replicas: int | None = None
@@ -53,7 +57,10 @@ class TopicPlan:
     retention_ms: int = 24 * 3600 * 1000
 
     def specs(self) -> tuple[TopicSpec, ...]:
-        """All five. The decisions follow the partitions of the spans, since a worker keeps those of what it reads."""
+        """All five, and those of tenants, which are like the sampled one.
+
+        The decisions follow the partitions of the spans, since a worker keeps those of what it reads.
+        """
         durable = {"min.insync.replicas": str(self.min_insync_replicas)} if self.min_insync_replicas else {}
         large = {**durable, "max.message.bytes": str(self.max_message_bytes + BATCH_OVERHEAD_BYTES)}
         timed = {**large, "cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
@@ -62,11 +69,14 @@ class TopicPlan:
         configs = {
             Role.SPANS: (self.spans, self.partitions, stamped),
             Role.SAMPLED: (self.sampled, self.partitions, timed),
-            Role.DECISIONS: (self.decisions, self.partitions, compacted),
+            Role.DECISIONS: (self.decisions, self.partitions, {**compacted, **SHORT_HISTORY}),
             Role.KEYSPACE: (self.keyspace, 1, {**durable, "cleanup.policy": "compact"}),
             Role.DEAD_LETTER: (self.dead_letter, 1, timed),
         }
-        return tuple(
-            TopicSpec(role, name, partitions, self.replication_factor, config)
-            for role, (name, partitions, config) in configs.items()
+        return (
+            *(
+                TopicSpec(role, name, partitions, self.replication_factor, config)
+                for role, (name, partitions, config) in configs.items()
+            ),
+            *(TopicSpec(Role.SAMPLED, name, self.partitions, self.replication_factor, timed) for name in self.tenants),
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,19 @@ def test_json_lines(tmp_path: Path, name: str, compress: bool) -> None:
     records = list(read_inputs([path]))
     assert [record.line for record in records] == [1, 3]
     assert all(TracesData.FromString(record.value) == payload() for record in records)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_pipe(tmp_path: Path, compress: bool) -> None:
+    """What cannot be read twice, such as `<(zcat ...)`, is read like a file."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    content = gzip.compress(json_line()) if compress else json_line()
+    writer = threading.Thread(target=path.write_bytes, args=(content,))
+    writer.start()
+    records = list(read_inputs([path]))
+    writer.join()
+    assert [TracesData.FromString(record.value) for record in records] == [payload()]
 
 
 @pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"\n", b"  "])

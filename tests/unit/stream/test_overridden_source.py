@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from faust.assignor.copartitioned_assignor import CopartitionedAssignor
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.stores.rocksdb import Store
 from faust.tables.base import Collection
+from faust.tables.table import Table
 from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
 
@@ -34,7 +37,14 @@ SOURCES: dict[str, tuple[Callable[..., Any], str]] = {
     "consumer._should_commit": (consumer.Consumer._should_commit, "5ce941793947ad42"),
     "consumer._commit_offsets": (consumer.Consumer._commit_offsets, "1a69799041188441"),
     "conductor.build": (conductor.ConductorCompiler.build, "837cf521368c1ee4"),
+    "assignor.__init__": (CopartitionedAssignor.__init__, "72bdba15ec1827e9"),
+    "assignor.get_assignment": (CopartitionedAssignor.get_assignment, "9e7c467c7140fd22"),
+    "assignor._perform_assignment": (PartitionAssignor._perform_assignment, "1e0bf2c5c8f42574"),
     "store._set": (Store._set, "4227e561e288d941"),
+    "store._del": (Store._del, "07f42ff3caefffdd"),
+    "table.on_key_del": (Table.on_key_del, "4f2900b2f9d24a08"),
+    "table._on_changelog_sent": (Collection._on_changelog_sent, "60122c86a120d82c"),
+    "store._open_for_partition": (Store._open_for_partition, "1dc4e0113d67379d"),
     "store._db_for_partition": (Store._db_for_partition, "cb7e67d5f9efc4bc"),
     "store.revoke_partitions": (Store.revoke_partitions, "3f85447a24fc34ff"),
     "store.stop": (Store.stop, "2e98db0eb7c7582b"),

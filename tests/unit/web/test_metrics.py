@@ -40,13 +40,13 @@ def test_names_follow_prometheus_rules() -> None:
 
 
 def test_the_running_policy_set_is_the_only_one_named() -> None:
-    """After a reload the hash before it disappears."""
+    """After a reload the one before it disappears."""
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
-    metrics.set_policy_set("aa")
-    metrics.set_policy_set("bb")
-    assert registry.get_sample_value("tailsampler_policy_set_info", {"hash": "bb"}) == 1
-    assert registry.get_sample_value("tailsampler_policy_set_info", {"hash": "aa"}) is None
+    metrics.set_policy_set("shop", "1", "aa")
+    metrics.set_policy_set("shop", "2", "bb")
+    (metric,) = (each for each in registry.collect() if each.name == "tailsampler_policy_set_info")
+    assert [sample.labels for sample in metric.samples] == [{"name": "shop", "version": "2", "hash": "bb"}]
 
 
 def test_a_set_is_declared_by_its_attributes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from sampler.clock import monotonic_s
 from sampler.metrics import WorkerMetrics
 from sampler.web.health import Health
 from sampler.web.server import WebServer
+from sampler.web.status import StatusPage
 
 
 @pytest.fixture
@@ -22,10 +24,15 @@ def health() -> Health:
 
 
 @pytest.fixture
-def server(health: Health) -> Iterator[WebServer]:
+def page() -> StatusPage:
+    return StatusPage()
+
+
+@pytest.fixture
+def server(health: Health, page: StatusPage) -> Iterator[WebServer]:
     registry = CollectorRegistry()
     WorkerMetrics(registry).spans_received_total.inc(7)
-    server = WebServer("localhost:0", registry, health)
+    server = WebServer("localhost:0", registry, health, page)
     server.start()
     yield server
     server.stop()
@@ -78,6 +85,14 @@ def test_it_answers_while_the_main_thread_stands_still(server: WebServer, health
     prober.start()
     prober.join(10)
     assert answers == [503]
+
+
+def test_the_status_is_json_by_section(server: WebServer, page: StatusPage) -> None:
+    """A section is replaced as a whole."""
+    page.set("policies", {"name": "shop", "error": "old"})
+    page.set("policies", {"name": "market"})
+    code, kind, body = get(server, "/status")
+    assert (code, kind, json.loads(body)) == (200, "application/json", {"policies": {"name": "market"}})
 
 
 def test_other_paths(server: WebServer) -> None:
