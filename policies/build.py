@@ -25,7 +25,7 @@ _PLAIN = {
     "string_too_short": "must not be empty",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
-    "too_short": "must not be empty: expected at least one sub-policy",
+    "too_short": "must not be empty",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
     "finite_number": "must be a finite number",

@@ -30,6 +30,7 @@ MAX_INTERVALS = 256
 """A verdict is written with every decision, with all its intervals."""
 MAX_NAMES = 200
 """The names a policy gives as the decider are labels of metrics."""
+MAX_NAME_CHARACTERS = 200
 
 _SHIPPED = "policies.builtin."
 
@@ -209,8 +210,10 @@ def _check_claim(claim: Claim, known: Collection[str]) -> None:
 
 
 def _check_name(name: object) -> None:
-    if type(name) is not str or len(name) > MAX_NAMES:
-        raise TypeError(f"the name {reprlib.repr(name)} of a decider is no text of at most {MAX_NAMES} characters")
+    if type(name) is not str or len(name) > MAX_NAME_CHARACTERS:
+        raise TypeError(
+            f"the name {reprlib.repr(name)} of a decider is no text of at most {MAX_NAME_CHARACTERS} characters"
+        )
 
 
 def _tuple(parts: object) -> tuple[Any, ...]:

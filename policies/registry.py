@@ -82,7 +82,7 @@ class Registry:
         point = points[0]
         try:
             loaded = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BrokenPolicyError(
                 f"policy type {name} comes from {_origin(point)}, which cannot be imported: "
                 f"{type(error).__name__}: {error}; mend or uninstall it"

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from policies.aliases import NO_ALIASES, Aliases
 from policies.conditions import AllOf, AnyOf, AttributeIn, SpanCondition, Where
@@ -155,7 +155,8 @@ class TenantPolicySets:
             mine = [traces[place] for place in places[bit]]
             for place, verdict in zip(places[bit], self._ask(member, tick_ms, mine, state, share), strict=True):
                 verdicts[place] = verdict
-        return [verdict for verdict in verdicts if verdict is not None]
+        assert None not in verdicts, "every trace has a place with one of the sets"
+        return cast("list[Verdict]", verdicts)
 
     def decide_again(self, trace_id: bytes, summary: Summary, load: Callable[[], Sequence[Any]]) -> Verdict:
         """The verdict on a trace of which more has come since it was decided; see `PolicySet.decide_again`."""

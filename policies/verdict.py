@@ -17,7 +17,8 @@ class Verdict:
 
     `keep` is the set of R of the whole policy tree, claims settled. `policy` is the path of the deciding policy: the
     first in list order that keeps R; the drop policy of a dropped trace; None where nothing decided. `reason` is
-    "policy", or why a decision came without policies (the engine's "too_large" and the like). `salt` is that of the
+    "policy", or why a decision came without policies (the engine's "too_large" and the like) or a second time. A trace
+    that is sampled though `keep` is empty was kept beside the sample: it stands for nothing. `salt` is that of the
     hash, empty for the default one: spans that come after a reload are marked by the randomness that decided.
     `tenant` is the one whose policies decided, empty for the default ones, and `output` names where its kept traces
     go, empty for where all go.

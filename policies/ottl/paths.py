@@ -175,6 +175,8 @@ def path_getter(path: Path, own: str, text: str, keys_of: Callable[[Segment], Se
     names = PATHS[resolved.context]
     plain = names.get(first.name)
     if plain is None:
+        if first.name in CONTEXTS[own]:
+            raise OttlError(f'{first.name} is a context: write {first.name}.attributes["key"]', text, first.at)
         known = [*names, "attributes", *CONTEXTS[own]]
         raise OttlError(f"{resolved.context} has no path {first.name!r}", text, first.at, nearest(first.name, known))
     if first.name == "trace_state" and first.keys:

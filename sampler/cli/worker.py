@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -44,6 +46,9 @@ def worker(
 
     Start as many as the span topic has partitions; they share the work as a consumer group.
     """
+    with suppress(ValueError):  # outside of the main thread
+        # A reload may be asked for before there is anything to reload: that must not end the process.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     config = read_config(
         config_path, brokers, web_endpoint, log_level, worker__data_dir=data_dir, kafka__create_topics=create_topics,
         worker__session_timeout=session_timeout,

@@ -148,7 +148,8 @@ def _named(value: object) -> str:
 
 def _told(text: str, value: Any, path: KeyPath, notes: Notes) -> Any:
     if not isinstance(text, VariableText):
-        notes.add(path, f"is text where {_named(value)} is expected: taken as {_shown(value)}; write it without quotes")
+        how = "underscores" if "_" in text else "quotes"
+        notes.add(path, f"is text where {_named(value)} is expected: taken as {_shown(value)}; write it without {how}")
     return value
 
 

@@ -61,10 +61,11 @@ def find_block(document: Document, wanted: str | None, own_keys: Iterable[str], 
     base, holder = _holder(document, data)
     blocks = [str(key) for key in holder if is_kind(key, KIND)]
     if not blocks:
-        message = "has no 'tail_sampling:' block and no 'policies:'"
+        message, meant = "has no 'tail_sampling:' block and no 'policies:'", _meant(data, own_keys)
         if "apiVersion" in data:
             message += "; it is a Kubernetes object: write the Collector's configuration in it to a file of its own"
-        raise ConfigError([document.problem(base, message, _meant(data, own_keys))])
+            meant = None
+        raise ConfigError([document.problem(base, message, meant)])
     key = _choose(document, base, blocks, wanted, notes)
     if not base:
         _refuse_strangers(document, data)

@@ -21,6 +21,8 @@ def kind_of(document: Document) -> Kind:
     data = document.data
     if not isinstance(data, dict):
         return "config" if data is None else "policies"
+    if "apiVersion" in data:  # a Kubernetes object: it may hold a Collector's configuration, but never ours
+        return "policies"
     block, config = set(TailSampling.model_fields), set(Config.model_fields)
     # `version` is a key of both.
     own = [key for key in data if key in block - config or key in SECTIONS or is_kind(key, KIND)]

@@ -131,6 +131,9 @@ class TailSampling(Section):
         for key, text in _ELSEWHERE.items():
             if key in self.model_fields_set and getattr(self, key):
                 yield (key,), text
+        ttl = self.decision_cache.ttl
+        if ttl is not None and self.retain_dropped.ms > ttl.ms:
+            yield ("retain_dropped",), f"is {ttl} in effect: nothing is kept longer than its decision (decision_cache)"
         for key in ("sampled_cache_size", "non_sampled_cache_size"):
             if getattr(self.decision_cache, key):
                 yield ("decision_cache", key), "has no effect: decisions are remembered by time (ttl), not by number"

@@ -107,7 +107,7 @@ class DecisionCache(Section):
     """How long a decision is remembered, in stream time."""
     standby_replicas: int = Field(default=1, ge=0)
     """Other workers that keep a copy of a partition's decisions on disk, so that one of them can go on at once. Every
-    copy costs its worker a table's writing: some 0.1 ms of CPU for each record, live up to eight a second and partition."""
+    copy costs its worker a table's writing: some 0.1 ms of CPU a record, live up to eight a second and partition."""
 
 
 class AnnotationNames(NamedTuple):

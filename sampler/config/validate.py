@@ -23,6 +23,7 @@ _PLAIN = {
     "bool_parsing": "must be true or false",
     "string_type": "must be text (put it in quotes)",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
     "list_type": "must be a list",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",

@@ -103,7 +103,7 @@ class _Trial:
         policy = plugin.policy
         self.say(f"{policy.type} ({plugin.origin})")
         if policy.example:
-            self._run("its example can be used", _default_suite(policy)().test_settings_are_json)
+            self._run("its example can be used", _default_suite(policy)().test_equal_configs_have_equal_hashes)
         for suite in _suites(tests, policy) or [_default_suite(policy)]:
             for name in (name for name in dir(suite) if name.startswith("test_")):
                 self._run(_words(name), getattr(suite(), name))

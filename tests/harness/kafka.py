@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 import tempfile
 import uuid
@@ -27,15 +28,17 @@ from tests.harness.reading import Record, Setting, committed_offsets, partition_
 START_S = 60.0
 FORMAT_S = 60.0
 ADMIN_S = 30.0
+TOOL_S = 60.0
 
 PROPERTIES = """\
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -57,7 +60,8 @@ class KafkaCluster:
     """Brokers (each its own controller) that are up after `start` or on entering `with`, and gone with all data after.
 
     `java_heap` is the `-Xmx` of every broker; `settings` are further lines of `server.properties`. The ports are free
-    ones of the loopback address and stay the same over `kill_broker` and `start_broker`.
+    ones of the loopback address and stay the same over `kill_broker` and `start_broker`. Every broker has a second
+    listener that names the port of a proxy as its own: `TcpProxy(cluster.proxy_routes)` stands before it.
     """
 
     def __init__(self, brokers: int = 1, java_heap: str = "512m", settings: Mapping[str, str] | None = None) -> None:
@@ -69,7 +73,10 @@ class KafkaCluster:
         self._settings = dict(settings or {})
         self._folder: Path | None = None
         self._ports: list[int] = []
+        self._behind_ports: list[int] = []
+        self._proxy_ports: list[int] = []
         self._nodes: list[TestProcess] = []
+        self._java: list[str] = []
         self._admin: AdminClient | None = None
 
     def __enter__(self) -> Self:
@@ -87,9 +94,9 @@ class KafkaCluster:
         jars, runtime = kafka_jars(), java()
         self._folder = Path(tempfile.mkdtemp(prefix="tailsampler-kafka-"))
         try:
-            ports = free_ports(2 * self.brokers)
-            self._ports = ports[: self.brokers]
-            self._prepare(ports[self.brokers :], [runtime, "-cp", f"{jars}/*"])
+            ports, n = free_ports(4 * self.brokers), self.brokers
+            self._ports, self._behind_ports, self._proxy_ports = ports[:n], ports[n : 2 * n], ports[2 * n : 3 * n]
+            self._prepare(ports[3 * n :], [runtime, "-cp", f"{jars}/*"])
             for node in self._nodes:
                 node.start()
             self._wait_for(self.brokers)
@@ -114,6 +121,16 @@ class KafkaCluster:
         return ",".join(f"127.0.0.1:{port}" for port in self._ports)
 
     @property
+    def proxied_bootstrap(self) -> str:
+        """The same for clients that are to go through the proxy; nobody listens there without one."""
+        return ",".join(f"127.0.0.1:{port}" for port in self._proxy_ports)
+
+    @property
+    def proxy_routes(self) -> dict[int, int]:
+        """Port of every broker's second listener by the port of the proxy before it."""
+        return dict(zip(self._proxy_ports, self._behind_ports, strict=True))
+
+    @property
     def admin_client(self) -> AdminClient:
         """An AdminClient of this cluster, without log output."""
         if self._admin is None:
@@ -127,6 +144,11 @@ class KafkaCluster:
         topic = NewTopic(name, partitions, replication_factor, config=dict(config or {}))
         self.admin_client.create_topics([topic], operation_timeout=ADMIN_S)[name].result(ADMIN_S)
         wait_until(lambda: self._led(name) == partitions, ADMIN_S, f"leaders of {name}", self.logs)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic, and wait until no broker knows it."""
+        self.admin_client.delete_topics([name], operation_timeout=ADMIN_S)[name].result(ADMIN_S)
+        wait_until(lambda: name not in self.admin_client.list_topics(timeout=ADMIN_S).topics, ADMIN_S, f"end of {name}")
 
     def describe(self, topic: str) -> dict[str, str]:
         """Every setting of a topic, defaults included, as the brokers tell it."""
@@ -149,6 +171,28 @@ class KafkaCluster:
         """Start a killed broker again, on its port and data, and wait until it answers."""
         self._nodes[index].start()
         self._wait_for(sum(node.running for node in self._nodes))
+
+    def tool(self, main_class: str, *arguments: str) -> str:
+        """What one of Kafka's own tools prints, given the brokers and these arguments; RuntimeError where it fails."""
+        assert self._folder is not None
+        log = self._folder / f"tool-{uuid.uuid4().hex[:8]}.log"
+        process = TestProcess([*self._java, main_class, "--bootstrap-server", self.bootstrap, *arguments], log).start()
+        if process.wait(TOOL_S):
+            raise RuntimeError(f"{main_class} ended with {process.returncode}:\n{process.output()[-LOG_SHOWN:]}")
+        return process.output()
+
+    @property
+    def controller(self) -> int:
+        """Index of the broker that is the active controller."""
+        told = self.tool("org.apache.kafka.tools.MetadataQuorumCommand", "describe", "--status")
+        leader = re.search(r"LeaderId:\s+(\d+)", told)
+        assert leader is not None, told
+        return int(leader[1]) - 1
+
+    def coordinator(self, group: str) -> int:
+        """Index of the broker that coordinates a group."""
+        found = self.admin_client.describe_consumer_groups([group], request_timeout=ADMIN_S)[group].result(ADMIN_S)
+        return int(found.coordinator.id) - 1
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Offset committed by a group per partition; partitions without one are absent."""
@@ -176,13 +220,17 @@ class KafkaCluster:
         voters = ",".join(f"{i + 1}@127.0.0.1:{port}" for i, port in enumerate(controller_ports))
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # SerialGC and the first compiler tier: a broker of a test lives for seconds on few cores.
-        start = [*command[:1], f"-Xmx{self._heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *command[1:]]
+        self._java = start = [
+            *command[:1], f"-Xmx{self._heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *command[1:]
+        ]  # fmt: skip
         for i, controller_port in enumerate(controller_ports):
             properties = self._folder / f"broker-{i}.properties"
             text = PROPERTIES.format(
                 node=i + 1,
                 voters=voters,
                 port=self._ports[i],
+                behind=self._behind_ports[i],
+                proxy=self._proxy_ports[i],
                 controller_port=controller_port,
                 data=self._folder / f"data-{i}",
                 replicas=self.brokers,

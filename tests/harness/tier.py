@@ -19,10 +19,14 @@ class Tier:
 
     def __init__(
         self, kafka: KafkaCluster, prefix: str, folder: Path, policies: dict[str, Any], *, partitions: int = 4,
-        session_timeout: str = "6s", worker: dict[str, Any] | None = None,
+        session_timeout: str = "6s", worker: dict[str, Any] | None = None, copies: int = 1,
+        timestamps: str = "LogAppendTime",
     ) -> None:  # fmt: skip
+        """`copies` of every partition, of which all but one must be in sync; `timestamps` of the span topic."""
         self.kafka = kafka
         self.partitions = partitions
+        self.copies = copies
+        self._timestamps = timestamps
         self.topics = {
             name: f"{prefix}-{name}" for name in ("spans", "sampled", "decisions", "keyspace", "dead_letter")
         }
@@ -30,19 +34,24 @@ class Tier:
         self._folder = folder
         self._worker = {"session_timeout": session_timeout, "heartbeat_interval": "1s", **(worker or {})}
         # JSON is YAML: no quoting rules to get wrong here.
-        self._policies = folder / "policies.yaml"
-        self._policies.write_text(json.dumps({"tail_sampling": policies}))
+        self.policies = folder / "policies.yaml"
+        self.write_policies(json.dumps({"tail_sampling": policies}))
         self.workers: list[TestProcess] = []
         self._urls: list[str] = []
         self._agents: list[TestProcess] = []
         self.grpc_endpoint = self.http_endpoint = ""
 
     def __enter__(self) -> Self:
-        for name, topic in self.topics.items():
-            compact = {"cleanup.policy": "compact"} if name in {"decisions", "keyspace"} else {}
-            config = {"message.timestamp.type": "LogAppendTime"} if name == "spans" else compact
-            self.kafka.create_topic(topic, self.partitions, config=config)
+        for name in self.topics:
+            self.create_topic(name)
         return self
+
+    def create_topic(self, name: str) -> None:
+        """Create one of `topics`, as the product does."""
+        compact = {"cleanup.policy": "compact"} if name in {"decisions", "keyspace"} else {}
+        config = {"message.timestamp.type": self._timestamps} if name == "spans" else compact
+        in_sync = {"min.insync.replicas": str(max(1, self.copies - 1))}
+        self.kafka.create_topic(self.topics[name], self.partitions, self.copies, {**config, **in_sync})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -52,27 +61,33 @@ class Tier:
             if error is not None:
                 print(f"--- {process.log}\n{process.output()[-8000:]}")
 
-    def config(self, name: str, port: int) -> Path:
+    def config(self, name: str, port: int, *, brokers: str | None = None, worker: dict[str, Any] | None = None) -> Path:
         """The configuration file of one process."""
         path = self._folder / f"{name}.yaml"
         kafka = {
-            "brokers": [self.kafka.bootstrap],
+            "brokers": brokers or self.kafka.bootstrap,
             "topics": self.topics,
             "group_id": self.group,
             "create_topics": False,
         }
-        worker = {**self._worker, "data_dir": str(self._folder / name)}
+        worker = {**self._worker, "data_dir": str(self._folder / name), **(worker or {})}
         agent = {"grpc": {"endpoint": "127.0.0.1:0"}, "http": {"endpoint": "127.0.0.1:0"}}
         web = {"endpoint": f"127.0.0.1:{port}"}
         path.write_text(json.dumps({"kafka": kafka, "worker": worker, "agent": agent, "web": web}))
         return path
 
-    def start_worker(self, *, wait: bool = True) -> TestProcess:
-        """Start one more worker and, unless told otherwise, wait until it is ready."""
+    def start_worker(
+        self, *, wait: bool = True, brokers: str | None = None, worker: dict[str, Any] | None = None
+    ) -> TestProcess:
+        """Start one more worker and, unless told otherwise, wait until it is ready.
+
+        It may have other `brokers` and other settings in its `worker:` block than the rest.
+        """
         number = len(self.workers)
         (port,) = free_ports(1)
+        config = self.config(f"worker-{number}", port, brokers=brokers, worker=worker)
         process = sampler_process(
-            ["worker", "--config", str(self.config(f"worker-{number}", port)), "--policies", str(self._policies)],
+            ["worker", "--config", str(config), "--policies", str(self.policies)],
             self._folder / f"worker-{number}.log",
         ).start()
         self.workers.append(process)
@@ -94,6 +109,16 @@ class Tier:
         process.wait_for_http(f"http://127.0.0.1:{web_port}/readyz", READY_S)
         return process
 
+    def write_policies(self, text: str) -> None:
+        """Replace the policy file as a whole, as deployments do: workers that run find out by themselves."""
+        new = self.policies.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.policies)
+
+    def data_dir(self, number: int) -> Path:
+        """The data folder of a worker that was not given another one."""
+        return self._folder / f"worker-{number}"
+
     def url(self, number: int) -> str:
         """Where a worker serves its metrics and health."""
         return self._urls[number]
@@ -114,11 +139,14 @@ class Tier:
         """Wait until every record of the span topic is decided, its outputs acknowledged and its offset committed."""
         ends = {p: end for p, end in self.kafka.end_offsets(self.topics["spans"]).items() if end}
 
+        logs = "\n".join
+
         def committed() -> bool:
+            if not any(worker.running for worker in self.workers):
+                raise AssertionError("every worker has ended:\n" + logs(w.output()[-4000:] for w in self.workers))
             now = self.kafka.committed(self.group, self.topics["spans"])
             return all(now.get(p, 0) >= end for p, end in ends.items())
 
-        logs = "\n".join
         wait_until(
             committed, timeout_s, f"commits up to {ends}", lambda: logs(w.output()[-4000:] for w in self.workers)
         )

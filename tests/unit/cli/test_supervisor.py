@@ -152,7 +152,8 @@ TAKES_HANGUP = """
 import sys
 from sampler.supervisor import Part, Patience, Supervisor
 code = "import signal, sys\\nsignal.signal(15, lambda *_: sys.exit(0))\\n"
-code += "signal.signal(1, lambda *_: print(sys.argv[1], flush=True))\\nprint('up', flush=True)\\nwhile 1: signal.pause()"
+code += "signal.signal(1, lambda *_: print(sys.argv[1], flush=True))\\n"
+code += "print('up', flush=True)\\nwhile True: signal.pause()"
 parts = [Part(name, (sys.executable, "-c", code, name), takes_hangup=name == "worker") for name in ("worker", "agent")]
 sys.exit(Supervisor(parts, Patience()).run())
 """

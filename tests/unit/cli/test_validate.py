@@ -58,6 +58,7 @@ def test_every_mistake_is_a_line(tmp_path: Path, capsys: Capture) -> None:
         ("polices: []\n", "policies"),
         ("tail_sampling/x: {}\n", "policies"),
         ("receivers: {}\n", "policies"),
+        ("apiVersion: opentelemetry.io/v1beta1\nkind: OpenTelemetryCollector\nspec: {}\n", "policies"),
         ("version: 1\ndecision_wait: 5s\n", "policies"),
         ("- a\n", "policies"),
     ],

@@ -40,7 +40,7 @@ def test_the_block_is_found(text: str) -> None:
         ("", "needs a 'tail_sampling:' block"),
         ("processors: {batch: {}}", "has no 'tail_sampling:' block"),
         ("tail_sampling: {}\ntail_sampling/b: {}", "has several blocks"),
-        ("tail_sampling:\n  policies: []", "p.yaml:2: tail_sampling.policies: "),
+        ("tail_sampling:\n  policies: []", "p.yaml:2: tail_sampling.policies: must not be empty"),
         ("tail_sampling: {}", "p.yaml:1: tail_sampling.policies: is required"),
         ("tail_sampling: 5", "must be a mapping"),
         ("tail_sampling:\n  policies: []\nother: 1", "unknown key beside the tail_sampling block"),

@@ -42,6 +42,7 @@ def test_the_version_is_what_its_author_wrote(written: str, version: str) -> Non
         "decision_wait: 31s",
         "decision_wait_after_root_received: 1s",
         "decision_cache: {ttl: 5m}",
+        "retain_dropped: 5m",
         "maximum_trace_size_bytes: 1000",
         "maximum_spans_per_trace: 10",
         "incoming_probability: 0.5",

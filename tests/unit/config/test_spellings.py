@@ -41,7 +41,7 @@ def key_values(values: Any, **more: Any) -> dict[str, Any]:
         ({"type": "always_sample", "latency": {}, "and": {"and_sub_policy": []}}, ALL, "latency", "no effect"),
         ({**SLOW, "probabilistic": {"sampling_percentage": 1}}, SLOW, "probabilistic", "no effect"),
         (of_type("latency", threshold_ms="5"), SLOW, "latency.threshold_ms", "taken as 5; write it without quotes"),
-        (of_type("latency", threshold_ms="0_5"), SLOW, "latency.threshold_ms", "taken as 5"),
+        (of_type("latency", threshold_ms="0_5"), SLOW, "latency.threshold_ms", "write it without underscores"),
         (of_type("latency", threshold_ms=5.9), SLOW, "latency.threshold_ms", "as in the Collector"),
         (
             of_type("probabilistic", sampling_percentage="2.5%", hash_salt=22),

@@ -177,7 +177,7 @@ AGAIN = "test_gives_the_same_answer_in_any_order_and_again"
 SPANS = "test_gives_the_same_answer_for_spans_in_any_order"
 STATE = "test_state_survives_being_stored"
 EMPTY = "test_settles_without_candidates"
-SETTINGS = "test_settings_are_json"
+SETTINGS = "test_equal_configs_have_equal_hashes"
 CHECKS = (SAYS, FAILS, AGAIN, SPANS, STATE, EMPTY, SETTINGS)
 
 

@@ -76,7 +76,7 @@ LATENCY = {"name": "slow", "type": "latency", "latency": {"threshold_ms": 5}}
         (
             [{"name": "a", "type": "and", "and": {"and_sub_policy": []}}],
             (0, "and", "and_sub_policy"),
-            "expected at least one sub-policy",
+            "and_sub_policy must not be empty",
             None,
         ),
         ([{"name": "a", "type": "drop"}], (0, "drop"), "drop_sub_policy is missing", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,14 @@ def test_broken_plugins_say_what_to_mend(points: list[EntryPoint], message: str)
     with pytest.raises(PolicyConfigError, match=message) as caught:
         build_policy_set([{"name": "p", "type": points[0].name}], registry=registry)
     assert caught.value.loc == (0, "type")
+
+
+def test_a_plugin_that_exits_at_import_is_a_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not end a worker that reloads its policies."""
+    (tmp_path / "leaves_at_import.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BrokenPolicyError, match="cannot be imported: SystemExit: 3"):
+        Registry([point("x", "leaves_at_import:X")]).get("x")
 
 
 def test_a_broken_plugin_hurts_only_those_who_want_it() -> None:

@@ -139,6 +139,7 @@ def test_conditions_of_events_need_one(text: str) -> None:
         ("status.cod == 1", "span", "did you mean 'code'?"),
         ("name.length == 1", "span", "no part 'length'"),
         ('name["x"] == 1', "span", "cannot be indexed"),
+        ('resource["x"] == 1', "span", 'resource is a context: write resource.attributes["key"]'),
         ('attributes.tier == "x"', "span", '["tier"]'),
         ('trace_state["a"]["b"] == "x"', "span", "exactly one key"),
         ('spanevent.name == "x"', "span", "list `spanevent`"),
