@@ -46,7 +46,7 @@ test: tools $(DEV) $(PROJECT)  ## Set up, then lint, types and all tests, with a
 
 .PHONY: test-faults
 test-faults: tools $(DEV) $(PROJECT)  ## All fault scenarios on a real Kafka (about 20 minutes); writes docs/faults.md
-	@$(PY) -m pytest -m faults tests/faults $(PYTEST_ARGS)
+	@$(PY) -m pytest -m faults tests/faults tests/integration $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(DEV) $(PROJECT)  ## Ruff (rules and format) and mypy

@@ -7,7 +7,6 @@ import pytest
 from tests.faults.stage import Stage
 
 
-@pytest.mark.faults_ci
 def test_rolling_restart_of_three_workers(stage: Stage) -> None:
     """Each of three workers is told to stop and started again, one after the other, and nothing is written twice."""
     with stage.tier() as tier:

@@ -46,7 +46,6 @@ def poison() -> list[bytes]:
     ]
 
 
-@pytest.mark.faults_ci
 def test_poison_records(stage: Stage) -> None:
     """Records that are no OTLP go to the dead-letter topic, each once, and take nothing with them."""
     bad = poison()

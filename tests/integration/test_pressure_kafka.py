@@ -117,6 +117,7 @@ def fill(ballast: Path, leave_bytes: int) -> None:
             file.write(bytes(min(excess, 8 << 20)))
 
 
+@pytest.mark.faults
 def test_a_disk_that_fills_up_holds_the_worker_back_and_costs_nothing(
     kafka: KafkaCluster, topics: Callable[[str], str], tmp_path: Path, small_disk: Path
 ) -> None:
@@ -179,6 +180,7 @@ def test_a_worker_waits_for_room_on_a_disk_that_is_full_at_its_start(
         check_whole(tier, traces)
 
 
+@pytest.mark.faults
 def test_a_memory_limit_that_is_too_small_is_told_and_loses_nothing(
     kafka: KafkaCluster, topics: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -196,6 +198,7 @@ def test_a_memory_limit_that_is_too_small_is_told_and_loses_nothing(
         assert "nothing left to give up" in not_ready(tier)
 
 
+@pytest.mark.faults
 def test_a_cut_from_the_brokers_is_no_stall(kafka: KafkaCluster, topics: Callable[[str], str], tmp_path: Path) -> None:
     """However short the watchdog's patience: the worker waits, and goes on in the same process."""
     traces = plan_traces(2000, seed=5, spread_s=0.5)
