@@ -11,25 +11,12 @@ from pydantic import BaseModel, ValidationError
 from policies.conditions import Condition
 from policies.contract import Limiter, Policy, Reads, SubPolicy
 from policies.discovery import code_of
-from policies.errors import Loc, PolicyConfigError, nearest
+from policies.errors import PLAIN_WORDS, Loc, PolicyConfigError, nearest
 from policies.faults import fault_of
 from policies.registry import BrokenPolicyError, Registry, UnknownPolicyTypeError
 
 ON_ERROR = ("skip", "keep")
-_PLAIN = {
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "string_type": "must be text (put it in quotes)",
-    "string_too_short": "must not be empty",
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "too_short": "must not be empty",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-    "finite_number": "must be a finite number",
-}
+_PLAIN = {**PLAIN_WORDS, "tuple_type": "must be a list"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,3 +31,19 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that resembles `name` most, None where none does."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+PLAIN_WORDS = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text (put it in quotes)",
+    "string_too_short": "must not be empty",
+    "list_type": "must be a list",
+    "too_short": "must not be empty",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "finite_number": "must be a finite number",
+}
+"""What pydantic's kinds of errors mean to somebody who writes YAML."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policies.errors import nearest
 from sampler.config.document import Document
-from sampler.config.errors import ConfigError, KeyPath, nearest
+from sampler.config.errors import ConfigError, KeyPath
 from sampler.config.notes import Notes
 from sampler.config.units import parse_duration
 

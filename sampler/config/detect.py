@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from policies.errors import nearest
 from sampler.config.collector import KIND, SECTIONS, is_kind
 from sampler.config.document import Document
-from sampler.config.errors import nearest
 from sampler.config.models import Config
 from sampler.config.policies import TailSampling
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
@@ -48,8 +47,3 @@ def key_text(path: KeyPath) -> str:
         else:
             text += f".{part}" if text else part
     return text
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a mistyped one, None where nothing is close."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)

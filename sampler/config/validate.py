@@ -7,27 +7,18 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from policies.errors import PLAIN_WORDS, nearest
 from sampler.config.document import Document
-from sampler.config.errors import ConfigError, KeyPath, Problem, nearest
+from sampler.config.errors import ConfigError, KeyPath, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _PLAIN = {
+    **PLAIN_WORDS,
     "missing": "is required",
-    "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
     "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
-    "string_type": "must be text (put it in quotes)",
-    "string_too_short": "must not be empty",
-    "too_short": "must not be empty",
-    "list_type": "must be a list",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-    "finite_number": "must be a finite number",
 }
 
 

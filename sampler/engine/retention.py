@@ -14,18 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from rocksdict import (
-    AccessType,
-    BlockBasedOptions,
-    Cache,
-    DBCompressionType,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteOptions,
-)
+from rocksdict import Cache, Rdict, WriteBatch
+
+from sampler.engine.buckets import BLOCK_CACHE_BYTES, drop_bucket, open_bucket, without_log
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +27,6 @@ BUCKETS = 8
 MOST_BUCKETS = 24
 """More are never open, however far apart the times of the owners are."""
 WRITE_BUFFER_BYTES = 8 * 1024 * 1024
-BLOCK_CACHE_BYTES = 8 * 1024 * 1024
 OWNER_BYTES = 4
 REST_PUTS = 10_000
 """After a failure so many puts are refused, so that a full disk is not tried at every one."""
@@ -70,8 +62,7 @@ class Retention:
         self.forgotten = 0
         self.size_bytes = 0
         self._cache = Cache(BLOCK_CACHE_BYTES)
-        self._write = WriteOptions()
-        cast(Any, self._write).disable_wal = True  # an attribute, though its stub says method
+        self._write = without_log()
         self._buckets: list[_Bucket] = []
         self._batch: WriteBatch | None = None
         self._before_ms: dict[int, int] = {}
@@ -181,7 +172,7 @@ class Retention:
         try:
             path = self._path / f"{next(self._numbers):010d}"
             path.mkdir(parents=True)
-            db = Rdict(str(path), options=_options(self._cache), access_type=AccessType.read_write())
+            db = open_bucket(path, self._cache, WRITE_BUFFER_BYTES, bloom_filter=True)
         except Exception as error:  # as above
             self._lose(error)
             return None
@@ -214,29 +205,8 @@ class Retention:
         self._buckets.remove(bucket)
         self.size_bytes -= bucket.size_bytes
         bucket.dropped = True
-        # An open database keeps its files: close first, whatever garbage collection does later.
-        with suppress(Exception):
-            bucket.db.close()
-        shutil.rmtree(bucket.path, ignore_errors=True)
+        drop_bucket(bucket.db, bucket.path)
 
 
 def _prefixed(owner: int, key: bytes) -> bytes:
     return owner.to_bytes(OWNER_BYTES, "big") + key
-
-
-def _options(cache: Cache) -> Options:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-    options.set_max_write_buffer_number(2)
-    # A bucket is read rarely and lives for minutes: compaction would copy it for nothing.
-    options.set_disable_auto_compactions(True)
-    options.set_level_zero_slowdown_writes_trigger(1 << 20)
-    options.set_level_zero_stop_writes_trigger(1 << 20)
-    options.set_compression_type(DBCompressionType.none())
-    table = BlockBasedOptions()
-    table.set_block_cache(cache)
-    # Most look-ups are for keys that are not there.
-    table.set_bloom_filter(10, False)
-    options.set_block_based_table_factory(table)
-    return options

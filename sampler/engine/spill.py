@@ -16,28 +16,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from rocksdict import (
-    AccessType,
-    BlockBasedOptions,
-    Cache,
-    DBCompressionType,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteOptions,
-)
+from rocksdict import Cache, Rdict, WriteBatch
 
+from sampler.engine.buckets import BLOCK_CACHE_BYTES, drop_bucket, open_bucket, without_log
 from sampler.engine.chunk_store import SpillError
 
 DEFAULT_BUCKET_BYTES = 128 * 1024 * 1024
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
-BLOCK_CACHE_BYTES = 8 * 1024 * 1024
 SIZE_BITS = 32
 """A reference is the chunk's number with its size in the low bits: a table of sizes would cost more memory."""
 
@@ -50,22 +40,6 @@ class _Bucket:
     written_bytes: int = 0
     live_chunks: int = 0
     open_for_writing: bool = True
-
-
-def _options(cache: Cache) -> Options:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-    options.set_max_write_buffer_number(2)
-    # Numbers only grow: files never overlap, so compaction could only copy what a dropped bucket throws away anyway.
-    options.set_disable_auto_compactions(True)
-    options.set_level_zero_slowdown_writes_trigger(1 << 20)
-    options.set_level_zero_stop_writes_trigger(1 << 20)
-    options.set_compression_type(DBCompressionType.none())
-    table = BlockBasedOptions()
-    table.set_block_cache(cache)
-    options.set_block_based_table_factory(table)
-    return options
 
 
 class RocksSpill:
@@ -82,8 +56,7 @@ class RocksSpill:
         self._bucket_bytes = bucket_bytes
         self._reserve_bytes = reserve_bytes
         self._cache = Cache(BLOCK_CACHE_BYTES)
-        self._write = WriteOptions()
-        cast(Any, self._write).disable_wal = True  # an attribute, though its stub says method
+        self._write = without_log()
         self._buckets: list[_Bucket] = []
         self._unwritten: dict[int, bytes] = {}
         self._next = 0
@@ -180,7 +153,7 @@ class RocksSpill:
         shutil.rmtree(path, ignore_errors=True)
         try:
             path.parent.mkdir(exist_ok=True)
-            db = Rdict(str(path), options=_options(self._cache), access_type=AccessType.read_write())
+            db = open_bucket(path, self._cache, WRITE_BUFFER_BYTES, bloom_filter=False)
         except Exception as error:  # as above
             shutil.rmtree(path, ignore_errors=True)
             raise SpillError(f"spans cannot be written to {self._path}: {error}") from error
@@ -205,8 +178,4 @@ class RocksSpill:
 
     @staticmethod
     def _drop(bucket: _Bucket) -> None:
-        # An open database keeps its files: close first, whatever garbage collection does later. Closing brings buffers
-        # to disk, which a full one refuses; nobody needs them any more.
-        with suppress(Exception):
-            bucket.db.close()
-        shutil.rmtree(bucket.path, ignore_errors=True)
+        drop_bucket(bucket.db, bucket.path)

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.faults.keeper import Keeper
 from tests.faults.stage import Stage
+from tests.harness.disk import fill, small_disk
 
 DISK_MIB = 160
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of its own at `folder`, gone afterwards."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tailsampler-tests", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a full disk needs a file system of its own, which only root can mount")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_data_disk_full(stage: Stage) -> None:
     """All waiting spans lie on a disk that somebody else fills; when there is room again, all goes on."""
-    with small_disk(stage.folder / "disk") as disk, stage.tier() as tier:
+    with small_disk(stage.folder / "disk", DISK_MIB) as disk, stage.tier() as tier:
         tier.start_worker(worker={"data_dir": str(disk / "data"), "trace_table": {"memory_limit_mib": 0}})
         with Keeper(tier.workers[0]), stage.load(35) as load:
             load.until(8)
@@ -43,17 +28,6 @@ def test_data_disk_full(stage: Stage) -> None:
             load.until(20)
             ballast.unlink()
         stage.finish("data disk full")
-
-
-def fill(ballast: Path) -> None:
-    """Write until there is no room."""
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12):
-            try:
-                while file.write(bytes(size)) == size:
-                    pass
-            except OSError:
-                continue
 
 
 @pytest.mark.faults_ci

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from confluent_kafka import Producer
 
 from tests.faults.stage import PARTITIONS, Stage

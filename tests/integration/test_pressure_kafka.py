@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Producer
 
 from sampler.otlp import message_key, partition_of
+from tests.harness.disk import small_disk
 from tests.harness.kafka import KafkaCluster
 from tests.harness.process import wait_until
 from tests.harness.proxy import TcpProxy
@@ -91,17 +92,10 @@ def test_a_topic_that_takes_less_than_configured_gets_smaller_records(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tailsampler-tests", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a full disk needs a file system of its own, which only root can mount")
-    try:
+    with small_disk(tmp_path / "disk", DISK_MIB) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(ballast: Path, leave_bytes: int) -> None:
@@ -119,14 +113,14 @@ def fill(ballast: Path, leave_bytes: int) -> None:
 
 @pytest.mark.faults
 def test_a_disk_that_fills_up_holds_the_worker_back_and_costs_nothing(
-    kafka: KafkaCluster, topics: Callable[[str], str], tmp_path: Path, small_disk: Path
+    kafka: KafkaCluster, topics: Callable[[str], str], tmp_path: Path, disk: Path
 ) -> None:
     """First spans wait in memory instead, then nothing is fetched; with room again all goes on, in the same process."""
     traces = plan_traces(3000, seed=2, spread_s=0.5)
     said: list[str] = []
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     worker = {
-        "data_dir": str(small_disk / "data"),
+        "data_dir": str(disk / "data"),
         "trace_table": {"memory_limit_mib": 0, "disk_reserve_mib": RESERVE_MIB},
     }
     with Tier(kafka, topics("t"), tmp_path, ALL, worker=worker) as tier:
@@ -161,19 +155,19 @@ def test_a_disk_that_fills_up_holds_the_worker_back_and_costs_nothing(
 
 
 def test_a_worker_waits_for_room_on_a_disk_that_is_full_at_its_start(
-    kafka: KafkaCluster, topics: Callable[[str], str], tmp_path: Path, small_disk: Path
+    kafka: KafkaCluster, topics: Callable[[str], str], tmp_path: Path, disk: Path
 ) -> None:
     """It says so, lives, and begins to work when there is room."""
     traces = plan_traces(100, seed=3, spread_s=0.5)
-    worker = {"data_dir": str(small_disk / "data")}
-    (small_disk / "data").mkdir()
-    (small_disk / "data" / "lock").touch()
-    fill(small_disk / "ballast", 1 << 20)
+    worker = {"data_dir": str(disk / "data")}
+    (disk / "data").mkdir()
+    (disk / "data" / "lock").touch()
+    fill(disk / "ballast", 1 << 20)
     with Tier(kafka, topics("t"), tmp_path, ALL, worker=worker) as tier:
         tier.start_worker(wait=False, worker=worker)
         tier.workers[0].wait_for_log("make room")
         assert "disk" in not_ready(tier)
-        (small_disk / "ballast").unlink()
+        (disk / "ballast").unlink()
         tier.wait_ready(0)
         publish(kafka.bootstrap, tier.topics["spans"], tier.partitions, traces, TRACES_PER_S)
         tier.wait_decided()

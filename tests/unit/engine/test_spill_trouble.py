@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sampler.engine.chunk_store import ChunkStore, SpillError
 from sampler.engine.shedding import shed
 from sampler.engine.spill import RocksSpill
 from sampler.engine.trace_table import TraceTable
+from tests.harness.disk import fill, small_disk
 
 DISK_MIB = 48
 NEVER = 1 << 60
@@ -30,28 +30,10 @@ class Counted:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tailsampler-tests", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a full disk needs a file system of its own, which only root can mount")
-    try:
+    with small_disk(tmp_path / "disk", DISK_MIB) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(ballast: Path) -> None:
-    """Write until there is no room."""
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12):
-            try:
-                while file.write(bytes(size)) == size:
-                    pass
-            except OSError:
-                continue
 
 
 def ident(number: int) -> bytes:
@@ -59,9 +41,9 @@ def ident(number: int) -> bytes:
 
 
 @pytest.mark.parametrize("reserve_bytes", [0, 8 << 20], ids=["found out by RocksDB", "foreseen"])
-def test_what_a_full_disk_does_not_take_stays_in_memory(small_disk: Path, reserve_bytes: int) -> None:
+def test_what_a_full_disk_does_not_take_stays_in_memory(disk: Path, reserve_bytes: int) -> None:
     """Whether the write itself fails or the reserve is seen to be touched: every chunk can be read all the time."""
-    spill = RocksSpill(small_disk / "spans", bucket_bytes=4 << 20, reserve_bytes=reserve_bytes)
+    spill = RocksSpill(disk / "spans", bucket_bytes=4 << 20, reserve_bytes=reserve_bytes)
     store = ChunkStore(0, spill)
     table = TraceTable(store)
     chunks: dict[int, bytes] = {}
@@ -82,7 +64,7 @@ def test_what_a_full_disk_does_not_take_stays_in_memory(small_disk: Path, reserv
 
     add(100)
     assert store.trouble == ""
-    fill(small_disk / "ballast")
+    fill(disk / "ballast")
     add(300)
     assert store.trouble
     assert not store.spills
@@ -91,7 +73,7 @@ def test_what_a_full_disk_does_not_take_stays_in_memory(small_disk: Path, reserv
     assert store.trouble
     held = store.memory_bytes + store.unwritten_bytes
     assert held > 5 << 20
-    (small_disk / "ballast").unlink()
+    (disk / "ballast").unlink()
     store.try_again()
     assert store.trouble == ""
     assert store.unwritten_bytes == 0
@@ -103,16 +85,16 @@ def test_what_a_full_disk_does_not_take_stays_in_memory(small_disk: Path, reserv
     store.close()
 
 
-def test_a_disk_that_is_full_from_the_beginning(small_disk: Path) -> None:
+def test_a_disk_that_is_full_from_the_beginning(disk: Path) -> None:
     """Not even a database can be opened: all stays in memory until there is room."""
-    store = ChunkStore(0, RocksSpill(small_disk / "spans"))
-    fill(small_disk / "ballast")
+    store = ChunkStore(0, RocksSpill(disk / "spans"))
+    fill(disk / "ballast")
     table = TraceTable(store)
     entry = table.begin(ident(1), b"c" * 1000, Counted(), 0, 0)
     store.flush()
     assert "cannot be written" in store.trouble
     assert table.read(entry) == [b"c" * 1000]
-    (small_disk / "ballast").unlink()
+    (disk / "ballast").unlink()
     store.try_again()
     assert store.trouble == ""
     assert store.disk_bytes == 1000
