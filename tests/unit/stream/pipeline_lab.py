@@ -179,6 +179,28 @@ class Worker:
         del self.in_flight[:count]
         self.pipeline.finish_acknowledged()
 
+    def step(self, name: str, amount: int) -> None:
+        """One of the steps that the property tests share; what cannot be done now is left out."""
+        match name:
+            case "fetch":
+                self.fetch(amount)
+            case "lose":
+                self.fetch(amount, lost=True)
+            case "delay":
+                self.fetch(amount, delayed=True)
+            case "idle":
+                if self.at_end:
+                    self.fetch(0, idle_ms=self.last_ms + amount)
+            case "acknowledge":
+                self.acknowledge(amount)
+            case "refuse":
+                if self.in_flight:
+                    self.acknowledge(1, refused=True)
+            case "commit":
+                self.commit()
+            case _:
+                raise ValueError(f"no step {name}")
+
     def commit(self) -> None:
         self.broker.committed = max(self.broker.committed, self.pipeline.watermarks().get(PARTITION, 0))
 

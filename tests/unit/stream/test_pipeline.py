@@ -29,31 +29,17 @@ STEPS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), STEPS)
-def test_nothing_is_lost_split_or_contradicted_whatever_happens(  # noqa: PLR0912 - one case a kind of step
-    seed: int, steps: list[tuple[str, int]]
-) -> None:
+def test_nothing_is_lost_split_or_contradicted_whatever_happens(seed: int, steps: list[tuple[str, int]]) -> None:
     """Every trace that should be kept is written whole, no other is, and bad records are put aside."""
     broker, kept = make_log(seed, 240)
     worker, harmless = Worker(broker, 1), True
     for step, amount in steps:
         match step:
-            case "fetch":
-                worker.fetch(amount)
-            case "lose":
-                worker.fetch(amount, lost=True)
-            case "delay":
-                worker.fetch(amount, delayed=True)
             case "gap":
                 worker.go_back(worker.position)
-            case "idle" if worker.at_end:
-                worker.fetch(0, idle_ms=worker.last_ms + amount)
-            case "acknowledge":
-                worker.acknowledge(amount)
             case "refuse" if worker.in_flight:
                 harmless = False
-                worker.acknowledge(1, refused=True)
-            case "commit":
-                worker.commit()
+                worker.step(step, amount)
             case "revoke":
                 harmless = False
                 worker.commit()
@@ -75,6 +61,8 @@ def test_nothing_is_lost_split_or_contradicted_whatever_happens(  # noqa: PLR091
                 harmless = False
                 worker.acknowledge(min(amount, len(worker.in_flight)))
                 worker = Worker(broker, worker.generation + 1)
+            case _:
+                worker.step(step, amount)
     worker.finish()
     found = spans_in(broker.sampled)
     assert {trace_id: set(spans) for trace_id, spans in found.items()} == kept

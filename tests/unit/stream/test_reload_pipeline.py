@@ -129,23 +129,11 @@ def run(traffic: Traffic, steps: Sequence[tuple[str, int]], judge: Judge) -> boo
     worker = Worker(broker, 1, specs=SETS[0][0], decision_wait_ms=SETS[0][1])
     for step, amount in steps:
         match step:
-            case "fetch":
-                worker.fetch(amount)
             case "reload":
                 worker.reload(*SETS[amount])
-            case "lose":
-                worker.fetch(amount, lost=True)
-            case "delay":
-                worker.fetch(amount, delayed=True)
-            case "idle" if worker.at_end:
-                worker.fetch(0, idle_ms=worker.last_ms + amount)
-            case "acknowledge":
-                worker.acknowledge(amount)
             case "refuse" if worker.in_flight:
                 harmless = False
-                worker.acknowledge(1, refused=True)
-            case "commit":
-                worker.commit()
+                worker.step(step, amount)
             case "revoke" | "crash":
                 harmless = False
                 if step == "revoke":
@@ -155,6 +143,8 @@ def run(traffic: Traffic, steps: Sequence[tuple[str, int]], judge: Judge) -> boo
                 worker = Worker(
                     broker, worker.generation + 1, specs=worker.specs, decision_wait_ms=worker.decision_wait_ms
                 )
+            case _:
+                worker.step(step, amount)
         judge.look(worker)
     worker.finish()
     judge.look(worker)

@@ -81,19 +81,9 @@ def test_whatever_happens_a_trace_is_whole_or_not_there(seed: int, steps: list[t
         worker, harmless, rescued = start(broker, 1), True, False
         for step, amount in steps:
             match step:
-                case "fetch":
-                    worker.fetch(amount)
-                case "lose":
-                    worker.fetch(amount, lost=True)
-                case "idle" if worker.at_end:
-                    worker.fetch(0, idle_ms=worker.last_ms + amount)
-                case "acknowledge":
-                    worker.acknowledge(amount)
                 case "refuse" if worker.in_flight:
                     harmless = False
-                    worker.acknowledge(1, refused=True)
-                case "commit":
-                    worker.commit()
+                    worker.step(step, amount)
                 case "rebalance":
                     harmless = harmless and amount == 1
                     worker.commit()
@@ -104,6 +94,8 @@ def test_whatever_happens_a_trace_is_whole_or_not_there(seed: int, steps: list[t
                     worker = start(broker, worker.generation + 1)
                 case "rescue":
                     rescued = rescue_one(worker) or rescued
+                case _:
+                    worker.step(step, amount)
         worker.finish()
         found = {trace_id: set(spans) for trace_id, spans in spans_in(broker.sampled).items()}
         assert {trace_id: found.get(trace_id) for trace_id in traffic.early} == traffic.early
