@@ -19,6 +19,8 @@ from sampler.otlp.tracestate import parse
 _ERROR = 2
 _KNOWN_ATTRIBUTES = 65_536
 _KNOWN_SIZE = 256
+_KNOWN_HEADERS = 2048
+_KNOWN_HEADER_SIZE = 4096
 _NO_PARENT = (b"", bytes(8))
 
 _key_value = SLIM["KeyValue"].FromString
@@ -45,6 +47,7 @@ class Header(NamedTuple):
 
     bits: int
     place: Place
+    encoded: bytes
 
 
 class Evaluation:
@@ -64,19 +67,37 @@ class Evaluation:
         self._identity = plan.identity
         self._span_programs = [program for program in plan.programs if not program.of_event]
         self._event_programs = [program for program in plan.programs if program.of_event]
+        self._headers: dict[tuple[bytes, ...], Header] = {}
 
-    def resource(self, message: Any) -> Header:
-        """The header of one slim ResourceSpans; its resources are one message, as protobuf merges them."""
-        content = b"".join(message.resource)
-        place = Place(Where.RESOURCE, None, content, schema_url=_last(message.schema_url))
-        return Header(self._resource.of_messages((_resource(content),)), place)
+    def resource(self, message: Any, encoded: bytes) -> Header:
+        """The header of one slim ResourceSpans without its scopes, which is `encoded`; few differ, and are remembered.
 
-    def scope(self, message: Any, resource: Header) -> Header:
-        """The header of one slim ScopeSpans, the bits of its resource included."""
-        content = b"".join(message.scope)
-        url = _last(message.schema_url)
-        place = Place(Where.SCOPE, resource.place, content, schema_url=url)
-        return Header(self._scope.of_messages((_scope(content),)) | resource.bits, place)
+        Its resources are one message, as protobuf merges them.
+        """
+        header = self._headers.get((encoded,))
+        if header is None:
+            content = b"".join(message.resource)
+            place = Place(Where.RESOURCE, None, content, schema_url=_last(message.schema_url))
+            header = Header(self._resource.of_messages((_resource(content),)), place, encoded)
+            self._keep((encoded,), header)
+        return header
+
+    def scope(self, message: Any, encoded: bytes, resource: Header) -> Header:
+        """The header of one slim ScopeSpans without its spans, `encoded`; with the bits of its resource."""
+        header = self._headers.get((resource.encoded, encoded))
+        if header is None:
+            content = b"".join(message.scope)
+            place = Place(Where.SCOPE, resource.place, content, schema_url=_last(message.schema_url))
+            header = Header(self._scope.of_messages((_scope(content),)) | resource.bits, place, encoded)
+            self._keep((resource.encoded, encoded), header)
+        return header
+
+    def _keep(self, key: tuple[bytes, ...], header: Header) -> None:
+        if sum(map(len, key)) > _KNOWN_HEADER_SIZE:
+            return
+        if len(self._headers) >= _KNOWN_HEADERS:
+            self._headers.clear()
+        self._headers[key] = header
 
     def fold(self, span: Any, content: bytes, header: Header, summary: PlainSummary) -> None:
         """Take a span (a slim message, and its bytes) into the summary of its trace."""

@@ -119,17 +119,17 @@ def _check_growth(traces: dict[bytes, _Trace], record_size: int) -> None:
 def _group_resource(content: bytes, evaluation: Evaluation | None, traces: dict[bytes, _Trace]) -> tuple[_Section, int]:
     """(the section, number of its spans with invalid ids)."""
     message = _resource_spans(content)
-    resource = evaluation.resource(message) if evaluation else None
     scopes = list(message.scope_spans)
     message.ClearField("scope_spans")
     section = _Section(content, message.SerializeToString())
+    resource = evaluation.resource(message, section.header) if evaluation else None
     invalid = 0
     for scope_content in scopes:
         scope_message = _scope_spans(scope_content)
-        scope = evaluation.scope(scope_message, resource) if evaluation and resource else None
         spans = list(scope_message.spans)
         scope_message.ClearField("spans")
         header = scope_message.SerializeToString()
+        scope = evaluation.scope(scope_message, header, resource) if evaluation and resource else None
         section.header_bytes += len(header)
         invalid += _group_spans(spans, section, header, evaluation, scope, traces)
     return section, invalid

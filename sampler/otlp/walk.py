@@ -15,6 +15,9 @@ MAX_DEPTH = 100
 
 VARINT, FIXED64, BYTES, START_GROUP, END_GROUP, FIXED32 = range(6)
 
+_SHORT_MASK = 0x87
+"""Of a tag of one byte: its wire type, and that no byte follows."""
+
 
 class Field(NamedTuple):
     """One field: `tag` is number << 3 | wire type; the content of a length-delimited one is data[value:end]."""
@@ -94,6 +97,14 @@ def _skip_group(data: bytes, start: int, tag: int, at: int, end: int, depth: int
 def fields(data: bytes, at: int, end: int, depth: int = MAX_DEPTH) -> Iterator[Field]:
     """The fields of the message data[at:end]; ScanError at the first that cannot be read."""
     while at < end:
+        tag = data[at]
+        # Nearly all fields are short text or messages: tag and length of a byte each.
+        if tag & _SHORT_MASK == BYTES and tag > BYTES and at + 1 < end and data[at + 1] <= min(0x7F, end - at - 2):
+            value = at + 2
+            after = value + data[at + 1]
+            yield Field(tag, at, value, after)
+            at = after
+            continue
         tag, value = _read_tag(data, at, end)
         if tag & 7 == START_GROUP:
             after = _skip_group(data, at, tag, value, end, depth)
