@@ -12,11 +12,13 @@ import click
 from sampler.cli.agent import agent
 from sampler.cli.config import config
 from sampler.cli.demo import demo
+from sampler.cli.estimate import estimate
 from sampler.cli.options import EXIT_FATAL, EXIT_WRONG_INPUT
 from sampler.cli.policies import policies
 from sampler.cli.rescue import rescue
 from sampler.cli.run import run
 from sampler.cli.simulate import simulate
+from sampler.cli.size import size
 from sampler.cli.topics import topics
 from sampler.cli.validate import validate
 from sampler.cli.version import version
@@ -42,7 +44,7 @@ def cli() -> None:
     """  # noqa: D301  # click reads the control character as "keep these lines as they are"
 
 
-for command in (run, agent, worker, demo, simulate, validate, topics, config, policies, rescue, version):
+for command in (run, agent, worker, demo, simulate, estimate, validate, size, topics, config, policies, rescue, version):
     cli.add_command(command)
 
 

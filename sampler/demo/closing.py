@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from sampler.demo.stack import WorkerState
 from sampler.demo.waterfall import MAX_ROWS, rows_of
+from sampler.estimate import estimate
 from sampler.generate.model import Trace
-from sampler.simulate.kept import KeptTrace, KeptTraces, estimate
+from sampler.simulate.kept import KeptTrace, KeptTraces
 from sampler.simulate.results import in_file_order
-from sampler.simulate.tables import aligned, count, deviation, share
+from sampler.tables import aligned, count, deviation, share
 
 SLOW_NS = 1_000_000_000
 PAYMENT = frozenset({"payment", "paymentservice"})

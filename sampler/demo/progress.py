@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from sampler.demo.style import Style
-from sampler.simulate.tables import count
+from sampler.tables import count
 
 LIVE_EVERY_S = 0.25
 PLAIN_EVERY_S = 2.0

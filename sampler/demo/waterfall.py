@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sampler.demo.style import Style
 from sampler.simulate.kept import KeptSpan
-from sampler.simulate.tables import duration, shortened
+from sampler.tables import duration, shortened
 
 SERVICE_WIDTH = 21
 NAME_WIDTH = 38

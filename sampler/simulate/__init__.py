@@ -1,7 +1,7 @@
 """`tailsampler simulate`: the worker's own scanner, engine and policies over files instead of Kafka.
 
-`inputs` reads files, `offline` runs policy sets over them, `results` writes what came out; `kept` and `tables` are
-shared with the demo: reading annotated traces back with the estimates they allow, and aligned tables.
+`inputs` reads files, `offline` runs policy sets over them, `results` writes what came out; `kept`, which reads
+annotated traces back, is shared with the demo.
 """
 
 from sampler.simulate.command import run_simulate

@@ -1,9 +1,7 @@
-"""Kept traces read back from what the sampler wrote, and the estimates of the whole that they allow."""
+"""Kept traces read back from what the sampler wrote."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -76,24 +74,6 @@ class KeptTraces:
                         trace = self.traces[span.trace_id] = KeptTrace(span.trace_id)
                     trace.spans.append(_kept(service, span))
                     self.span_count += 1
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number of the whole, estimated from kept traces: each counts as many as it stands for."""
-
-    value: float
-    error: float
-    """Standard error: traces are kept independently, so one of adjusted count r adds r * (r - 1) to the variance."""
-
-
-def estimate(counted: Iterable[tuple[float, float]]) -> Estimate:
-    """The estimated total of (adjusted count, amount) of each kept trace."""
-    value = variance = 0.0
-    for rate, amount in counted:
-        value += rate * amount
-        variance += rate * max(0.0, rate - 1) * amount * amount
-    return Estimate(value, math.sqrt(variance))
 
 
 def service_name(resource_spans: ResourceSpans) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 from policies.rset import NEVER
 from policies.verdict import Verdict
 from sampler.config import PolicyFile
+from sampler.estimate import estimate
 from sampler.otlp.tracestate import threshold_hex
-from sampler.simulate.kept import KeptTraces, estimate
+from sampler.simulate.kept import KeptTraces
 from sampler.simulate.offline import Outcome, Simulation
-from sampler.simulate.tables import aligned, count, deviation, share
+from sampler.tables import aligned, count, deviation, share
 
 
 def json_lines(files: Mapping[str, PolicyFile], result: Simulation) -> Iterator[str]:

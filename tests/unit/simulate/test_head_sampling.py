@@ -7,10 +7,11 @@ import random
 import pytest
 
 from sampler.config import parse_policies
+from sampler.estimate import estimate
 from sampler.generate import Span, Trace, requests_of
 from sampler.otlp import get_scanner
 from sampler.simulate import Record, simulate
-from sampler.simulate.kept import KeptTraces, estimate
+from sampler.simulate.kept import KeptTraces
 
 TRACES = 20_000
 PERCENTAGE = 10

@@ -6,8 +6,9 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from policies.testing import resource, span, trace
-from sampler.simulate.kept import KeptTraces, estimate
-from sampler.simulate.tables import aligned, deviation, duration, share, shortened
+from sampler.estimate import estimate
+from sampler.simulate.kept import KeptTraces
+from sampler.tables import aligned, deviation, duration, share, shortened
 
 
 def test_a_kept_trace_says_rate_and_policy_of_its_root() -> None:
