@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from policies.budgeted_set import BudgetedSet
 from policies.conditions import SpanCondition
+from policies.exchange import Exchange
 from policies.header import HeaderTenants
 from policies.policy_set import TraceInput
 from policies.randomness import Randomness
@@ -22,6 +24,12 @@ class AnyPolicySet(Protocol):
     def by_header(self) -> HeaderTenants: ...
     @property
     def needs_spans(self) -> bool: ...
+    @property
+    def rates(self) -> Mapping[str, Mapping[str, float]]: ...
+    @property
+    def budgets(self) -> Mapping[str, BudgetedSet]: ...
+    @property
+    def exchange_keys(self) -> frozenset[str]: ...
     @property
     def randomness(self) -> Randomness: ...
     @property
@@ -43,7 +51,14 @@ class AnyPolicySet(Protocol):
     def use_clock(self, clock_s: Callable[[], float]) -> None: ...
     def initial_state(self) -> dict[str, Any]: ...
     def decide(
-        self, tick_ms: int, traces: Sequence[TraceInput], state: dict[str, Any], *, share: float = 1.0
+        self,
+        tick_ms: int,
+        traces: Sequence[TraceInput],
+        state: dict[str, Any],
+        *,
+        share: float = 1.0,
+        exchange: Exchange | None = None,
+        let_in: Mapping[bytes, int] = ...,
     ) -> list[Verdict]: ...
     def decide_again(self, trace_id: bytes, summary: Summary, load: Callable[[], Sequence[Any]]) -> Verdict: ...
     def describe(self) -> str: ...

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
 
+from policies.exchange import Exchange
 from policies.intent import Claim
 from policies.rset import ALWAYS, NEVER, SPACE, RSet, upper
 
@@ -25,6 +26,8 @@ class Tick:
     """Milliseconds of stream time."""
     share: float = 1.0
     """This partition's part of the budget of all partitions, above 0 and at most 1."""
+    exchange: Exchange | None = None
+    """What all partitions have counted, as this one sees it; None where there is one partition or nobody to ask."""
 
 
 @dataclass(frozen=True, slots=True)

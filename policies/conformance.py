@@ -10,6 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from policies.claims import Tick
 from policies.contract import Policy
+from policies.partition_exchange import MemoryExchange
 from policies.policy_set import PolicySet, TraceInput, build_policy_set
 from policies.reference import reference_summary, span_contexts
 from policies.registry import installed
@@ -154,6 +155,23 @@ class PolicyConformance:
                 for tick in (Tick(0), Tick(250, 0.25), Tick(10**13)):
                     limiter.settle(tick, (), state)
                     check_state(state)
+
+    def test_takes_part_in_the_exchange_of_the_tier(self) -> None:
+        """With other partitions to hear of it never fails, its state stays sound, and it publishes numbers by key."""
+        for policy_set in self._sets():
+            if not policy_set.exchange_keys:
+                continue
+            inputs, exchange = self._inputs(policy_set), MemoryExchange(2)
+            states = [self._fresh_state(policy_set) for _ in range(2)]
+            for tick_ms in range(0, 60_000, 2_500):
+                for partition, state in enumerate(states):
+                    policy_set.decide(tick_ms, inputs, state, share=0.5, exchange=exchange.of(partition))
+                    assert not policy_set.errors, "; ".join(policy_set.last_errors.values())
+                    assert json.loads(json.dumps(state)) == state
+                exchange.advance(tick_ms)
+            assert not exchange.tier.refused, "it publishes something else than lists of finite numbers by text"
+            unknown = exchange.tier.reported(0).keys() - policy_set.exchange_keys
+            assert not unknown, f"it publishes under other keys than its own: {unknown}"
 
     def test_equal_configs_have_equal_hashes(self) -> None:
         """Equal configs give equal content hashes."""

@@ -159,6 +159,15 @@ class Limiter(Policy):
     """
 
     reads = Reads.SUMMARY
+    exchanges: ClassVar[bool] = False
+    """Whether it uses `tick.exchange`: counts of all partitions are carried only where a limiter says so."""
+
+    def rates(self) -> Mapping[str, float]:
+        """For how many traces one that is kept stands at this time, by key, those of most traffic first.
+
+        For people and metrics; nothing where keys have no rates of their own.
+        """
+        return {}
 
     @abstractmethod
     def cost(self, trace: TraceView) -> float:

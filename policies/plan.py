@@ -75,6 +75,7 @@ class Plan:
 
     edges: tuple[int, ...]
     rows: dict[RandomnessSource, tuple[Verdict, ...]]
+    intents: Sequence[Intent]
 
 
 def make_plan(intents: Sequence[Intent], verdicts: Verdicts) -> Plan:
@@ -86,7 +87,7 @@ def make_plan(intents: Sequence[Intent], verdicts: Verdicts) -> Plan:
         if not starts or here != verdicts.conclude(intents, starts[-1], RandomnessSource.HASH):
             starts.append(low)
     rows = {source: tuple(verdicts.conclude(intents, low, source) for low in starts) for source in RandomnessSource}
-    return Plan(tuple(starts[1:]), rows)
+    return Plan(tuple(starts[1:]), rows, tuple(intents))
 
 
 def key_function(conditions: Iterable[TraceCondition], bits: int | None = None) -> Callable[[Summary], Hashable]:

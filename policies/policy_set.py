@@ -8,15 +8,19 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 from policies.aliases import NO_ALIASES, Aliases
+from policies.budget import BudgetRule
+from policies.budgeted_set import NOBODY_REFUSED, BudgetedSet, settled_answers
 from policies.build import TopPolicy, build_list, normalised, tree
 from policies.claims import Tick
 from policies.conditions import Condition, SpanCondition, TraceHasRoot, TraceInRange
 from policies.contract import Limiter, Reads
 from policies.discovery import code_of
 from policies.errors import PolicyConfigError
+from policies.exchange import Exchange
 from policies.guard import Guard, TooSlowError, share_out
 from policies.header import NO_HEADER
 from policies.intent import Intent, claims
@@ -53,6 +57,7 @@ class PolicySet:
         sample_on_first_match: bool = False,
         notes: Sequence[str] = (),
         aliases: Aliases = NO_ALIASES,
+        budget: BudgetRule | None = None,
     ) -> None:
         """`policies` in list order; those that drop are moved to the front. See `build_policy_set`."""
         self._policies = tuple(sorted(policies, key=lambda top: not top.policy.drops))
@@ -65,6 +70,8 @@ class PolicySet:
         self.span_conditions: tuple[SpanCondition, ...] = tuple(dict.fromkeys(asked.values()))
         """What a scanner answers: the policies' conditions, with attributes under all their names."""
         self._aliases = aliases
+        self.budget = BudgetedSet(budget, self._policies) if budget is not None else None
+        """What caps all that is kept, where the policy file has a budget."""
         self.needs_spans = any(top.reads is Reads.SPANS for top in self._policies)
         self.plugin_code = frozenset(code_of(type(part)) for top in self._policies for part in tree(top.policy)) - {""}
         """Hashes of the code of policies that are no part of tailsampler: it may answer anew under an old name."""
@@ -130,6 +137,28 @@ class PolicySet:
         """The limiters of all policies, each under the `context.path` that its claims name."""
         return tuple(limiter for top in self._policies for limiter in top.limiters)
 
+    @property
+    def rates(self) -> dict[str, Mapping[str, float]]:
+        """The rates by key of limiters that have some, by their path; see `Limiter.rates`."""
+        return {limiter.context.path: rates for limiter in self.limiters if (rates := limiter.rates())}
+
+    @property
+    def budgets(self) -> dict[str, BudgetedSet]:
+        """The budget under the empty name, as of a tenant that has none; nothing where there is no budget."""
+        return {} if self.budget is None else {"": self.budget}
+
+    @property
+    def exchange_keys(self) -> frozenset[str]:
+        """Under which keys limiters and the budget ask what all partitions have counted."""
+        budget = () if self.budget is None else (self.budget.key,)
+        return frozenset((*(state_key(limiter) for limiter in self.limiters if limiter.exchanges), *budget))
+
+    @property
+    def state_keys(self) -> tuple[str, ...]:
+        """The keys of a partition's state: those of the limiters, and of the budget."""
+        budget = () if self.budget is None else (self.budget.key,)
+        return (*dict.fromkeys(state_key(limiter) for limiter in self.limiters), *budget)
+
     def randomness_of(self, trace_id: bytes, summary: Summary) -> tuple[int, RandomnessSource]:
         """(R, where it came from) of a trace."""
         return self.randomness.of(trace_id, summary.rv, summary.has_threshold)
@@ -143,45 +172,66 @@ class PolicySet:
                 state = limiter.initial_state()
                 check_state(state)
                 states[state_key(limiter)] = state
+        if self.budget is not None:
+            states[self.budget.key] = self.budget.initial_state()
         return states
 
     def decide(
-        self, tick_ms: int, traces: Sequence[TraceInput], state: dict[str, Any], *, share: float = 1.0
+        self,
+        tick_ms: int,
+        traces: Sequence[TraceInput],
+        state: dict[str, Any],
+        *,
+        share: float = 1.0,
+        exchange: Exchange | None = None,
+        let_in: Mapping[bytes, int] = NOBODY_REFUSED,
     ) -> list[Verdict]:
         """Verdicts on all traces that are due in one tick of one partition, in their order.
 
         `tick_ms` is the tick in milliseconds of stream time; `state` is that of the partition and is changed in
-        place (missing limiters start afresh); `share` is the part of the limiters' budgets that is this partition's.
-        The same traces, tick, share and state give the same verdicts and state. A loader that fails raises through;
-        nothing else does.
+        place (missing limiters start afresh); `share` is the part of the limiters' budgets that is this partition's;
+        `exchange` tells limiters that ask what all partitions have counted. `let_in` tells the budget of traces that
+        came while others were refused for their R: the lowest R that was let in, by trace id. The same arguments and
+        answers of the exchange give the same verdicts and state. A loader that fails raises through; nothing else does.
         """
+        tick = Tick(tick_ms, share, exchange)
+        answers: list[Sequence[Intent]] = []
         if self._only_conditions:
-            return self._decide_by_plan(traces)
+            verdicts = self._decide_by_plan(traces, answers)
+            if self.budget is None:
+                return verdicts
+            return self.budget.apply(tick, traces, verdicts, answers, self.randomness_of, state, let_in)
         cases = [self._ask(trace_id, summary, load) for trace_id, summary, load in traces]
-        self._settling.run(Tick(tick_ms, share), cases, state)
+        self._settling.run(tick, cases, state)
         conclude = self._verdicts.conclude
-        return [conclude(case.intents, case.randomness, case.source, case.settled) for case in cases]
+        verdicts = [conclude(case.intents, case.randomness, case.source, case.settled) for case in cases]
+        if self.budget is None:
+            return verdicts
+        answers = settled_answers(cases) if self.budget.asks_policies else []
+        return self.budget.apply(tick, traces, verdicts, answers, self.randomness_of, state, let_in)
 
     def decide_again(self, trace_id: bytes, summary: Summary, load: Callable[[], Sequence[Any]]) -> Verdict:
         """The verdict on a trace of which more has come since it was decided.
 
         Limiters are not asked: tokens are for traces that are decided in time. A policy that would need some casts no
-        vote; a drop policy that would drops the trace.
+        vote; a drop policy that would drops the trace. A budget cuts as in the latest tick.
         """
         case = self._ask(trace_id, summary, load)
         sure = [
             (ALWAYS if top.policy.drops else NEVER) if any(claims(intent)) else intent
             for top, intent in zip(self._policies, case.intents, strict=True)
         ]
-        return self._verdicts.conclude(sure, case.randomness, case.source)
+        verdict = self._verdicts.conclude(sure, case.randomness, case.source)
+        return verdict if self.budget is None else self.budget.again(verdict, summary, replace(case, intents=sure))
 
     def describe(self) -> str:
         """The policies, one a line, in order of evaluation."""
         listed = (top for top in self._policies if not any(top.policy is other.policy.veto for other in self._policies))
         return "\n".join(f"{top.name} ({top.policy.type}): {top.policy.describe()}" for top in listed)
 
-    def _decide_by_plan(self, traces: Sequence[TraceInput]) -> list[Verdict]:
-        """The fast path, where every answer follows from conditions and R."""
+    def _decide_by_plan(self, traces: Sequence[TraceInput], answers: list[Sequence[Intent]]) -> list[Verdict]:
+        """The fast path, where every answer follows from conditions and R. `answers` gets those, if the budget asks."""
+        asked = self.budget is not None and self.budget.asks_policies
         plans, key_of, randomness = self._plans, self._key_of, self.randomness
         verdicts: list[Verdict] = []
         for trace_id, summary, _ in traces:
@@ -192,8 +242,11 @@ class PolicySet:
                 if failed:  # is not remembered, so that every failure is counted and a passing one passes
                     value, source = randomness.of(trace_id, summary.rv, summary.has_threshold)
                     verdicts.append(self._verdicts.conclude(intents, value, source))
+                    answers.append(intents)
                     continue
                 plan = _remember(plans, key, make_plan(intents, self._verdicts))
+            if asked:
+                answers.append(plan.intents)
             if plan.edges:
                 value, source = randomness.of(trace_id, summary.rv, summary.has_threshold)
                 verdicts.append(plan.rows[source][bisect_right(plan.edges, value)])
@@ -258,6 +311,7 @@ class PolicySet:
             "hash_salt": self.randomness.salt,
             "sample_on_first_match": self.sample_on_first_match,
             **({"attribute_aliases": self._aliases.groups} if self._aliases else {}),
+            **({"budget": self.budget.rule.settings} if self.budget else {}),
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -271,13 +325,14 @@ def build_policy_set(
     on_error: str = "skip",
     registry: Registry | None = None,
     aliases: Aliases = NO_ALIASES,
+    budget: BudgetRule | None = None,
 ) -> PolicySet:
     """The policy set of a list of specs as in a policy file; raises PolicyConfigError with the place inside the list.
 
     A spec is {name, type, <type>: {...}, on_error?: skip | keep}. `hash_salt` overrides those of the policies; else
     the first non-empty one of them, in list order, salts the R of all. `on_error` is the default of every policy.
     `registry` defaults to the installed policy types. `aliases` are further names of the attributes that conditions
-    ask for; policies that read spans themselves see spans as they are.
+    ask for; policies that read spans themselves see spans as they are. `budget` caps all that is kept together.
     """
     policies = build_list(specs, registry or installed(), on_error)
     salt, notes = _shared_salt(policies, hash_salt)
@@ -291,7 +346,9 @@ def build_policy_set(
         source = Randomness(randomness, salt)
     except ValueError as error:
         raise PolicyConfigError((), str(error)) from error
-    return PolicySet(policies, source, sample_on_first_match=sample_on_first_match, notes=notes, aliases=aliases)
+    return PolicySet(
+        policies, source, sample_on_first_match=sample_on_first_match, notes=notes, aliases=aliases, budget=budget
+    )
 
 
 def _shared_salt(policies: Sequence[TopPolicy], override: str | None) -> tuple[str, list[str]]:

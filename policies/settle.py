@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policies.build import TopPolicy
@@ -63,6 +63,8 @@ class Settling:
         self, index: int, limiter: Limiter, tick: Tick, claiming: Sequence[tuple[Case, Claim]], state: dict[str, Any]
     ) -> None:
         key = self._keys[limiter.context.path]
+        if tick.exchange is not None and not limiter.exchanges:
+            tick = replace(tick, exchange=None)
         taking_part = [self._takes_part(index, claim, case) for case, claim in claiming]
         candidates = [
             Candidate(case.randomness, claim)

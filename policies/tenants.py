@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from policies.aliases import NO_ALIASES, Aliases
+from policies.budgeted_set import NOBODY_REFUSED, BudgetedSet
 from policies.conditions import AllOf, AnyOf, AttributeIn, SpanCondition, Where
+from policies.exchange import Exchange, TenantExchange
 from policies.header import NO_HEADER, HeaderTenants
 from policies.policy_set import PolicySet, TraceInput
-from policies.state import state_key
 from policies.trace import Summary
 from policies.verdict import Verdict
 
@@ -41,15 +42,24 @@ class _Member:
 
     def __init__(self, policies: PolicySet, tenant: str = "") -> None:
         self.policies = policies
+        self._suffix = f"@{tenant}" if tenant else ""
         self._keys = [
             # A key ends with 12 hexadecimal digits: one of a tenant is never one of the default set.
-            (key, f"{key}@{tenant}" if tenant else key)
-            for key in dict.fromkeys(state_key(limiter) for limiter in policies.limiters)
+            (key, key + self._suffix)
+            for key in policies.state_keys
         ]
 
     def stored(self, own: dict[str, Any]) -> dict[str, Any]:
         """A state of this set as it stands in the common one."""
         return {stored: own[key] for key, stored in self._keys if key in own}
+
+    def exchange(self, exchange: Exchange | None) -> Exchange | None:
+        """The exchange under the keys that the limiters of this set have in the common state."""
+        return TenantExchange(exchange, self._suffix) if exchange is not None and self._suffix else exchange
+
+    def exchange_keys(self) -> set[str]:
+        """The keys of its limiters that ask the exchange, as they stand in the common state."""
+        return {key + self._suffix for key in self.policies.exchange_keys}
 
     def own(self, state: dict[str, Any]) -> dict[str, Any]:
         """This set's part of the common state."""
@@ -103,6 +113,25 @@ class TenantPolicySets:
         return tuple(name for prefix, policies in self._named() for name in _prefixed(prefix, policies.names))
 
     @property
+    def rates(self) -> dict[str, Mapping[str, float]]:
+        """The rates by key of all sets' limiters, those of tenants behind the tenant's name."""
+        return {
+            f"{name}/{path}" if name else path: rates
+            for name, policies in self._named()
+            for path, rates in policies.rates.items()
+        }
+
+    @property
+    def budgets(self) -> dict[str, BudgetedSet]:
+        """The budgets by tenant; that of the default policies has an empty name."""
+        return {name: each.budget for name, each in self._named() if each.budget is not None}
+
+    @property
+    def exchange_keys(self) -> frozenset[str]:
+        """Under which keys limiters ask what all partitions have counted."""
+        return frozenset().union(*(member.exchange_keys() for member in (self._default, *self._members.values())))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the operator should know of the policies of all sets."""
         named = self._named()
@@ -138,7 +167,14 @@ class TenantPolicySets:
         return {key: state for each in members for key, state in each.stored(each.policies.initial_state()).items()}
 
     def decide(
-        self, tick_ms: int, traces: Sequence[TraceInput], state: dict[str, Any], *, share: float = 1.0
+        self,
+        tick_ms: int,
+        traces: Sequence[TraceInput],
+        state: dict[str, Any],
+        *,
+        share: float = 1.0,
+        exchange: Exchange | None = None,
+        let_in: Mapping[bytes, int] = NOBODY_REFUSED,
     ) -> list[Verdict]:
         """Verdicts on all traces of one tick, in their order; see `PolicySet.decide`."""
         select = self._select
@@ -147,13 +183,14 @@ class TenantPolicySets:
             bits = summary.bits & select
             places.setdefault(bits & -bits, []).append(place)
         if list(places) == [0]:
-            return self._ask(self._default, tick_ms, traces, state, share)
+            return self._ask(self._default, tick_ms, traces, state, share, exchange, let_in)
         verdicts: list[Verdict | None] = [None] * len(traces)
         # In the order of the sets: which trace came first must not matter.
         for bit in sorted(places):
             member = self._members[bit] if bit else self._default
             mine = [traces[place] for place in places[bit]]
-            for place, verdict in zip(places[bit], self._ask(member, tick_ms, mine, state, share), strict=True):
+            found = self._ask(member, tick_ms, mine, state, share, exchange, let_in)
+            for place, verdict in zip(places[bit], found, strict=True):
                 verdicts[place] = verdict
         assert None not in verdicts, "every trace has a place with one of the sets"
         return cast("list[Verdict]", verdicts)
@@ -175,10 +212,16 @@ class TenantPolicySets:
 
     @staticmethod
     def _ask(
-        member: _Member, tick_ms: int, traces: Sequence[TraceInput], state: dict[str, Any], share: float
+        member: _Member,
+        tick_ms: int,
+        traces: Sequence[TraceInput],
+        state: dict[str, Any],
+        share: float,
+        exchange: Exchange | None,
+        let_in: Mapping[bytes, int],
     ) -> list[Verdict]:
-        own = member.own(state)
-        verdicts = member.policies.decide(tick_ms, traces, own, share=share)
+        own, seen = member.own(state), member.exchange(exchange)
+        verdicts = member.policies.decide(tick_ms, traces, own, share=share, exchange=seen, let_in=let_in)
         state.update(member.stored(own))
         return verdicts
 

@@ -11,6 +11,7 @@ from policies.builtin.rate_limiting import nothing_after_the_burst
 from policies.claims import Candidate, Settlement, Tick
 from policies.conditions import INT64_MAX
 from policies.contract import Context, Limiter, PolicyConfig
+from policies.demand import TierParts
 from policies.tokens import CAPS_NOTHING, TokenBucket
 from policies.trace import TraceView
 
@@ -33,10 +34,12 @@ class BytesLimiting(Limiter):
         """How many bytes may be saved up, and so be kept at once; 0 is twice `bytes_per_second`."""
 
     config: Config
+    exchanges = True
 
     def __init__(self, config: Config, context: Context) -> None:
         super().__init__(config, context)
         self._bucket = TokenBucket(config.bytes_per_second, config.burst_capacity or 2 * config.bytes_per_second)
+        self._parts = TierParts(self)
         self.notes_beside_others = (CAPS_NOTHING,)
         if not config.bytes_per_second:
             self.notes = (nothing_after_the_burst("bytes_per_second", config.burst_capacity),)
@@ -51,7 +54,8 @@ class BytesLimiting(Limiter):
 
     def settle(self, tick: Tick, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
         """Shares out what the bucket holds."""
-        return self._bucket.settle(tick, candidates, state)
+        parts = self._parts.of(tick, state, {"": self._bucket}, {"": candidates})
+        return self._bucket.settle(tick, candidates, state, parts.get(""))
 
     def describe(self) -> str:
         """Says what it keeps."""

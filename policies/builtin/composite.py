@@ -11,6 +11,7 @@ from pydantic import Field
 from policies.claims import Candidate, Settlement, Tick
 from policies.conditions import INT64_MAX
 from policies.contract import Context, Limiter, PolicyConfig
+from policies.demand import TierParts
 from policies.errors import nearest
 from policies.intent import Claim, Intent, first_match
 from policies.rset import RSet
@@ -61,12 +62,14 @@ class Composite(Limiter):
         """The parts; a sub-policy that is not listed gets an equal part, the total divided by their number."""
 
     config: Config
+    exchanges = True
 
     def __init__(self, config: Config, context: Context) -> None:
         super().__init__(config, context)
         self.subs = context.children("composite_sub_policy", config.composite_sub_policy)
         self._rates = self._shared_out()
         self._buckets = {str(index): TokenBucket(rate, rate) for index, rate in enumerate(self._rates)}
+        self._parts = TierParts(self)
         self.notes = tuple(self._remarks())
         self.notes_beside_others = (CAPS_NOTHING,)
 
@@ -128,7 +131,10 @@ class Composite(Limiter):
         asking: dict[str, list[Candidate]] = {key: [] for key in self._buckets}
         for candidate in candidates:
             asking[candidate.claim.key].append(candidate)
-        return Shares({key: bucket.settle(tick, asking[key], state[key]) for key, bucket in self._buckets.items()})
+        parts = self._parts.of(tick, state, self._buckets, asking)
+        return Shares(
+            {key: bucket.settle(tick, asking[key], state[key], parts.get(key)) for key, bucket in self._buckets.items()}
+        )
 
     def describe(self) -> str:
         """Says what it keeps."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import BinaryIO
 
 from sampler.engine.entry import SavedTrace
@@ -46,6 +46,8 @@ class CheckpointHead:
     partitions: int
     last_record: tuple[int, int, int] | None
     traces: int
+    admitted: Mapping[str, int] = field(default_factory=dict)
+    """Of traces that were let in while others were refused: the threshold, by trace id in hex."""
 
 
 class _Summed:
@@ -109,7 +111,11 @@ class CheckpointReader:
         trace_id, packed, first, arrived, due, foreign, count = _TRACE.unpack(self._take(_TRACE.size))
         sizes = struct.unpack(f"<{count}I", self._take(4 * count))
         chunks = [self._take(size) for size in sizes]
-        return SavedTrace(trace_id, unpack_summary(packed), first, arrived, due, bool(foreign), chunks)
+        try:
+            summary = unpack_summary(packed)
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
+        return SavedTrace(trace_id, summary, first, arrived, due, bool(foreign), chunks)
 
     def _check_sum(self) -> None:
         """Read the file to its end once, and go back to its beginning."""

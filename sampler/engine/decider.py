@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from policies.any_set import AnyPolicySet
+from policies.budgeted_set import NOBODY_REFUSED
 from policies.randomness import Randomness, RandomnessSource
-from policies.rset import NEVER, intervals
+from policies.rset import ALWAYS, NEVER, intersection, intervals
 from policies.state import carry_state
 from policies.trace import NO_SPANS
 from policies.verdict import Verdict
 from sampler.engine.decision_memory import DecisionMemory
 from sampler.engine.decision_record import DecisionRecord
 from sampler.engine.entry import TraceEntry
+from sampler.engine.overload import Overload
 from sampler.engine.rescan import Rescan
 from sampler.engine.second_look import SecondLook
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import DeadLetter, EngineCounts
+from sampler.engine.tally import count_decisions
 from sampler.engine.trace_table import TraceTable
 from sampler.otlp import Annotation, ScanError, Scanner, decode, fnv1a64
 
@@ -33,6 +36,7 @@ Collected: TypeAlias = tuple[
 ]
 
 TOO_LARGE = Verdict("not_sampled", NEVER, None, RandomnessSource.HASH, "too_large")
+SHUTDOWN = Verdict("not_sampled", NEVER, None, RandomnessSource.HASH, "shutdown")
 
 
 class Decider:
@@ -47,9 +51,11 @@ class Decider:
         table: TraceTable,
         memory: DecisionMemory,
         counts: EngineCounts,
+        overload: Overload,
     ) -> None:
         self._owner = start.owner
-        self._sequence = 0
+        last = start.last_record
+        self._sequence = last[2] + 1 if last is not None and last[:2] == start.owner else 0
         self.last_record = start.last_record
         self._base_offset = max(start.handled_offset, start.offset)
         self._settings = settings
@@ -60,8 +66,10 @@ class Decider:
         self._annotate = scanner.annotate
         self._table = table
         self._memory = memory
+        self._overload = overload
         self.counts = counts
         self._state = carry_state(start.state or {}, policies)
+        self._exchange = start.exchange
         self._outputs: list[tuple[bytes, bytes]] = []
         self._routed: list[tuple[str, bytes, bytes]] = []
         self._refused: list[DeadLetter] = []
@@ -70,6 +78,8 @@ class Decider:
         self._ids: list[bytes] = []
         self._verdict_of = array("L")
         self._followed: dict[bytes, Verdict] = {}
+        self.decided_again: set[bytes] | None = set() if start.handled_offset > start.offset else None
+        """Traces decided here while records are read that an earlier owner has handled; None when those are past."""
         self.second_look: SecondLook | None = None
         """Keeps what is dropped, where that is wanted."""
 
@@ -83,6 +93,7 @@ class Decider:
         """Decide these traces together, as one tick, and remove them from the table."""
         asked = [entry for entry in entries if not entry.too_large]
         self.counts.traces_rescanned += self.rescan.renew(asked)
+        let_in = self._overload.take([entry.trace_id for entry in entries])
         verdicts = self._policies.decide(
             tick_ms,
             [(entry.trace_id, entry.summary, partial(self._load, entry)) for entry in asked]
@@ -90,14 +101,31 @@ class Decider:
             else [(entry.trace_id, entry.summary, NO_SPANS) for entry in asked],
             self._state,
             share=1 / self._settings.partitions,
+            exchange=self._exchange,
+            let_in=let_in,
         )
-        self._carry_out(tick_ms, asked, verdicts)
+        if let_in:
+            verdicts = _of_let_in(asked, verdicts, let_in)
+        self._carry_out(tick_ms, asked, verdicts, let_in)
         if len(asked) < len(entries):
             refused = [entry for entry in entries if entry.too_large]
             self._carry_out(tick_ms, refused, [TOO_LARGE] * len(refused))
             self.counts.early["too_large"] += len(refused)
         if reason != "policy":
             self.counts.early[reason] += len(asked)
+
+    def refuse(self, trace_id: bytes, summary: Any, verdict: Verdict) -> None:
+        """A new trace is decided by this verdict before anything of it is held."""
+        self.counts.traces_decided[verdict.decision] += 1
+        self.counts.spans_decided[verdict.decision] += summary.span_count
+        self.counts.bytes_decided[verdict.decision] += summary.size_bytes
+        self.counts.early[verdict.reason] += 1
+        self._remember([trace_id], [verdict], self._numbers_of([verdict]))
+
+    def drop(self, tick_ms: int, entries: list[TraceEntry]) -> None:
+        """Drop these traces without asking a policy, because the worker is about to end."""
+        self._carry_out(tick_ms, entries, [SHUTDOWN] * len(entries))
+        self.counts.early["shutdown"] += len(entries)
 
     def follow(self, trace_id: bytes, chunk: bytes, summary: Any, verdict: Verdict) -> None:
         """Spans that came after their trace was decided go the same way, with the same annotations.
@@ -159,30 +187,38 @@ class Decider:
                 spans.extend(decode([chunk]))
         return spans
 
-    def _carry_out(self, tick_ms: int, entries: list[TraceEntry], verdicts: Sequence[Verdict]) -> None:
+    def _carry_out(
+        self,
+        tick_ms: int,
+        entries: list[TraceEntry],
+        verdicts: Sequence[Verdict],
+        let_in: Mapping[bytes, int] = NOBODY_REFUSED,
+    ) -> None:
         """Write what is kept, remember and count the decisions, and remove the traces from the table.
 
         One thing after the other for all of them, not one trace after the other: so most steps are one call a tick.
         """
         trace_ids = [entry.trace_id for entry in entries]
+        example: TraceEntry | None = None
         for entry, verdict in zip(entries, verdicts, strict=True):
             if verdict.decision == "sampled":
                 self._write(entry.trace_id, self._table.read(entry), verdict)
+                example = entry
+        if example is not None:
+            self.counts.examples[max(0, tick_ms - example.arrived_ms)] = example.trace_id
         if self.second_look is not None:
-            self._keep_dropped(self.second_look, tick_ms, entries, verdicts)
+            for entry, verdict in zip(entries, verdicts, strict=True):
+                if not (verdict.sampled or entry.too_large):
+                    lowest = let_in.get(entry.trace_id, ALWAYS)
+                    self.second_look.keep(entry, self._table.read(entry), verdict, tick_ms, lowest)
         # An early decision is made between ticks, possibly before the one that follows the arrival.
         self.counts.latency_ms.update([max(0, tick_ms - entry.arrived_ms) for entry in entries])
         numbers = self._numbers_of(verdicts)
-        self._count(numbers, [entry.summary.span_count for entry in entries])
+        count_decisions(self.counts, self._verdicts, entries, numbers)
         self._remember(trace_ids, verdicts, numbers)
+        if self.decided_again is not None:
+            self.decided_again.update(trace_ids)
         self._table.discard(entries)
-
-    def _keep_dropped(
-        self, second_look: SecondLook, tick_ms: int, entries: Sequence[TraceEntry], verdicts: Sequence[Verdict]
-    ) -> None:
-        for entry, verdict in zip(entries, verdicts, strict=True):
-            if not (verdict.sampled or entry.too_large):
-                second_look.keep(entry, self._table.read(entry), verdict, tick_ms)
 
     def _record_followed(self) -> None:
         """Record the decisions that late spans have followed, unless the record has them anyway."""
@@ -207,23 +243,6 @@ class Decider:
                 # Kept there, so that its identity stays its own until the record is made.
                 self._verdicts.append(verdict)
         return [index_of[id(verdict)] for verdict in verdicts]
-
-    def _count(self, numbers: Sequence[int], spans: Sequence[int]) -> None:
-        """Count decided traces, given the numbers of their verdicts and of their spans."""
-        spans_of: dict[int, int] = dict.fromkeys(numbers, 0)
-        for number, span_count in zip(numbers, spans, strict=True):
-            spans_of[number] += span_count
-        counts = self.counts
-        for number, traces in Counter(numbers).items():
-            verdict = self._verdicts[number]
-            counts.traces_decided[verdict.decision] += traces
-            counts.spans_decided[verdict.decision] += spans_of[number]
-            decider = verdict.decider
-            if decider is not None:
-                counts.by_policy[decider, verdict.decision] += traces
-            if verdict.tenant:
-                counts.tenant_traces[verdict.tenant, verdict.decision] += traces
-                counts.tenant_spans[verdict.tenant, verdict.decision] += spans_of[number]
 
     def _write(self, trace_id: bytes, chunks: Sequence[bytes], verdict: Verdict) -> None:
         limit_bytes = self._settings.max_output_bytes
@@ -263,3 +282,16 @@ class Decider:
             incoming_probability=settings.incoming_probability,
             incoming_probability_default=settings.incoming_probability_default,
         )
+
+
+def _of_let_in(
+    entries: Sequence[TraceEntry], verdicts: Sequence[Verdict], let_in: Mapping[bytes, int]
+) -> list[Verdict]:
+    """The verdicts with the sets of R of traces cut that were let in while others were refused."""
+    made: dict[Verdict, Verdict] = {}
+    found = []
+    for entry, verdict in zip(entries, verdicts, strict=True):
+        keep = intersection(verdict.keep, let_in.get(entry.trace_id, ALWAYS))
+        new = verdict if keep == verdict.keep else replace(verdict, keep=keep)
+        found.append(made.setdefault(new, new))
+    return found

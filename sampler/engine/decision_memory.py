@@ -122,3 +122,15 @@ def trustworthy(records: Iterable[DecisionRecord]) -> tuple[list[DecisionRecord]
     for record in ordered:
         (believed if record.next_offset <= limit_of[record.owner] else others).append(record)
     return believed, others
+
+
+def owner_after(records: Iterable[DecisionRecord], generation: int) -> Owner:
+    """Who begins, in this generation of the group, on a partition with these records.
+
+    In one generation a partition has one owner: where that begins again it stays the same one, so that a worker which
+    begins again and again, and has lost the partition meanwhile, never comes to stand above the next owner.
+    """
+    newest = max((record.owner for record in records), default=None)
+    if newest is not None and newest.generation == generation:
+        return newest
+    return Owner(1 if newest is None else newest.term + 1, generation)

@@ -1,8 +1,9 @@
 """The record of what was decided at one settlement of one partition, as it lies in the decision table.
 
 Key, big-endian: term (u32), group generation (i32), sequence (u64), part (u16). The term is one more than the highest
-in the table when the owner began, so it orders owners even when the group's generations begin anew; the sequence
-counts the records of one owner and gives every record a key of its own.
+in the table when the owner began, so it orders owners even when the group's generations begin anew; an owner that
+begins again in the same generation keeps it. The sequence counts the records of one owner and gives every record a key
+of its own.
 Value, little-endian: version (u8 = 1), base offset (u64), next offset (u64), stream time in ms (i64), length of the
 head (u32), the head: JSON of {"verdicts": [...], "state": limiter state or null}, number of decisions (u32), the trace
 ids (16 bytes each), the verdict index of each (u16). `base` is the next offset that had been recovered when the owner
@@ -131,30 +132,36 @@ class DecisionRecord:
 def decode(key: bytes, value: bytes) -> DecisionRecord:
     """Read a record back; RecordError where it is damaged or of another version."""
     try:
-        term, generation, sequence, part = _KEY.unpack(key)
-        version, base, next_offset, stream_time_ms, head_size = _HEAD.unpack_from(value)
-        if version != VERSION:
-            raise RecordError(f"decision record of version {version}, this program reads version {VERSION}")
-        at = _HEAD.size
-        head = json.loads(value[at : at + head_size])
-        at += head_size
-        (count,) = _COUNT.unpack_from(value, at)
-        at += _COUNT.size
-        ids = bytes(value[at : at + count * ID_BYTES])
-        at += count * ID_BYTES
-        verdict_of = array("H")
-        verdict_of.frombytes(value[at:])
-    except (struct.error, ValueError) as error:
-        if isinstance(error, RecordError):
-            raise
+        return _decoded(key, value)
+    except RecordError:
+        raise
+    except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(f"not a decision record: {error}") from error
+
+
+def _decoded(key: bytes, value: bytes) -> DecisionRecord:
+    term, generation, sequence, part = _KEY.unpack(key)
+    version, base, next_offset, stream_time_ms, head_size = _HEAD.unpack_from(value)
+    if version != VERSION:
+        raise RecordError(f"decision record of version {version}, this program reads version {VERSION}")
+    at = _HEAD.size
+    head = json.loads(value[at : at + head_size])
+    at += head_size
+    (count,) = _COUNT.unpack_from(value, at)
+    at += _COUNT.size
+    ids = bytes(value[at : at + count * ID_BYTES])
+    at += count * ID_BYTES
+    verdict_of = array("H")
+    verdict_of.frombytes(value[at:])
     if len(ids) != count * ID_BYTES or len(verdict_of) != count:
         raise RecordError(f"decision record cut short: {len(verdict_of)} of {count} decisions")
-    verdicts = [_verdict_in(v) for v in head["verdicts"]]
+    verdicts, state = [_verdict_in(v) for v in head["verdicts"]], head["state"]
+    if max(verdict_of, default=-1) >= len(verdicts):
+        raise RecordError(f"decision record with {len(verdicts)} verdicts names verdict {max(verdict_of)}")
+    if not (state is None or isinstance(state, dict)):
+        raise RecordError("decision record with a limiter state that is no mapping")
     owner = Owner(term, generation)
-    return DecisionRecord(
-        owner, sequence, base, next_offset, stream_time_ms, verdicts, ids, verdict_of, head["state"], part
-    )
+    return DecisionRecord(owner, sequence, base, next_offset, stream_time_ms, verdicts, ids, verdict_of, state, part)
 
 
 def _verdict_out(verdict: Verdict) -> list[Any]:
@@ -173,4 +180,7 @@ def _verdict_in(fields: list[Any]) -> Verdict:
 @lru_cache(maxsize=4096)
 def _verdict(decision: Any, keep: Any, policy: str | None, source: str, reason: str, *rest: str) -> Verdict:
     """Mostly one that was read before: records of a table say a few verdicts over and over."""
+    texts = (decision, reason, *rest) if policy is None else (decision, policy, reason, *rest)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a verdict whose parts are no texts")
     return Verdict(decision, keep, policy, RandomnessSource[source], reason, *rest)

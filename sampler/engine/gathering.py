@@ -35,14 +35,21 @@ class Host(Protocol):
     def follow(self, offset: int, trace_id: bytes, chunk: bytes, summary: Any, verdict: Verdict) -> None:
         """Spans have come of a trace that was decided before."""
 
+    def refuse(self, trace_id: bytes, summary: Any) -> bool:
+        """Whether a new trace is not to be taken; then it has been decided."""
+
     def check_limits(self, entry: TraceEntry, root_came: bool, now_ms: int) -> None:
         """A trace has grown to a limit, or its root has come."""
 
 
 class Gatherer(Protocol):
-    """Takes records into traces. `now_ms` is stream time after the last record that was taken."""
+    """Takes records into traces. `now_ms` is stream time after the last record that was taken.
+
+    While `refusing`, the host is asked about every new trace.
+    """
 
     now_ms: int
+    refusing: bool
 
     def gather(
         self, plan: ScanPlan, records: list[Record], at: int, now_ms: int, wall_ms: int, counts: EngineCounts
@@ -67,6 +74,7 @@ class PlainGatherer:
 
     def __init__(self, host: Host, settings: EngineSettings, scanner: Scanner) -> None:
         self.now_ms = -1
+        self.refusing = False
         self._host = host
         self._settings = settings
         self._scan = scanner.scan
@@ -93,6 +101,8 @@ class PlainGatherer:
             except ScanError as error:
                 host.put_aside(offset, value, error)
                 continue
+            if counts.services is not None:
+                counts.services.add((records[at - 1],), 2)
             counts.invalid_spans += invalid_spans
             for trace in traces:
                 self._add(offset, *trace, counts)
@@ -118,11 +128,13 @@ class PlainGatherer:
     def _begin(
         self, offset: int, trace_id: bytes, chunk: bytes, summary: Any, counts: EngineCounts
     ) -> TraceEntry | None:
-        """Begin a trace; None where it was decided before."""
+        """Begin a trace; None where it was decided before, or is now."""
         host, settings = self._host, self._settings
         verdict = host.memory.get(trace_id)
         if verdict is not None:
             host.follow(offset, trace_id, chunk, summary, verdict)
+            return None
+        if self.refusing and host.refuse(trace_id, summary):
             return None
         entry = host.table.begin(trace_id, chunk, summary, offset, self.now_ms)
         entry.foreign = partition_of(trace_id, settings.partitions, settings.partitioner) != host.partition

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.any_set import AnyPolicySet
+from policies.exchange import Exchange
 from policies.verdict import Verdict
 from sampler.engine.checkpoint import CheckpointHead, CheckpointReader
 from sampler.engine.chunk_store import ChunkStore
@@ -16,6 +17,7 @@ from sampler.engine.decision_memory import DecisionMemory
 from sampler.engine.decision_record import Owner, RecordId
 from sampler.engine.entry import TraceEntry
 from sampler.engine.gathering import Record, gatherer_for
+from sampler.engine.overload import Overload
 from sampler.engine.retention import Retention
 from sampler.engine.second_look import SecondLook
 from sampler.engine.settings import EngineSettings
@@ -31,7 +33,7 @@ class PartitionStart:
     """Where a partition's work begins: who owns it, its first offset, and what recovery found.
 
     `handled_offset` is the next offset of the newest recovered decision record, `last_record`: spans below it whose
-    trace has a decision were handled before.
+    trace has a decision were handled before. `exchange` tells limiters what other partitions have counted.
     """
 
     partition: int
@@ -40,6 +42,7 @@ class PartitionStart:
     handled_offset: int = 0
     state: dict[str, Any] | None = None
     last_record: RecordId | None = None
+    exchange: Exchange | None = None
 
 
 class PartitionEngine:
@@ -73,9 +76,10 @@ class PartitionEngine:
         self.deadlines = Deadlines()
         self._scanner = scanner
         self._gatherer = gatherer_for(self, settings, scanner)
+        self.overload = Overload()
         self._due_now: list[TraceEntry] = []
         self._dead_letters: list[DeadLetter] = []
-        self._decider = Decider(start, settings, policies, scanner, self.table, memory, counts)
+        self._decider = Decider(start, settings, policies, scanner, self.table, memory, counts, self.overload)
         self._retention = retention
         self.second_look: SecondLook | None = None
         """The dropped traces, where they are kept."""
@@ -87,6 +91,8 @@ class PartitionEngine:
 
         `tenants` has the value of the tenant header by offset, for the records that have one.
         """
+        self.overload.read(self._settings.overload, records, wall_ms)
+        self._gatherer.refusing = self.overload.threshold > 0
         if not tenants:
             self._gather(self._plan, records, wall_ms)
         else:
@@ -94,6 +100,8 @@ class PartitionEngine:
                 self._gather(plan, run, wall_ms)
         if records:
             self.next_offset = records[-1][0] + 1
+            if self.next_offset >= self._handled_offset:
+                self._decider.decided_again = None
         self._store.flush()
 
     def _gather(self, plan: ScanPlan, records: list[Record], wall_ms: int) -> None:
@@ -113,6 +121,7 @@ class PartitionEngine:
 
     def advance(self, stream_ms: int, wall_ms: int) -> None:
         """Nothing more has come: stream time moves on to `stream_ms`, and what is due by then is decided."""
+        self.overload.update(self._settings.overload, 0)
         if self.time.now_ms >= 0:
             self.time.observe(min(stream_ms, wall_ms), wall_ms)
             self._settle_due()
@@ -140,6 +149,7 @@ class PartitionEngine:
         return CheckpointHead(
             self.partition, self.watermark, self.next_offset, self.time.now_ms, *self._checkpoint_identity,
             self._decider.last_record, len(self.table),
+            {trace_id.hex(): threshold for trace_id, threshold in self.overload.admitted.items()},
         )  # fmt: skip
 
     def resume(self, checkpoint: CheckpointReader, committed: int) -> bool:
@@ -156,6 +166,7 @@ class PartitionEngine:
             entry = self.table.restore(saved)
             self.deadlines.set(entry, saved.due_ms)
         self._store.flush()
+        self.overload.admitted.update({bytes.fromhex(key): threshold for key, threshold in head.admitted.items()})
         self.next_offset, self.time.now_ms = head.next_offset, head.now_ms
         return True
 
@@ -174,6 +185,15 @@ class PartitionEngine:
     def decide_all(self, reason: str = "policy") -> None:
         """Decide every trace on what has come."""
         self._decide_now(reason, list(self.table.by_age()))
+
+    def drop_all(self) -> None:
+        """Drop every undecided trace, for the worker ends and is told to keep none; the decisions are to be settled."""
+        if self.second_look is not None:
+            self.second_look.close()
+            self.second_look = self._decider.second_look = None
+        entries = list(self.table.by_age())
+        if entries:
+            self._decider.drop(tick_at_or_before(self.time.now_ms), entries)
 
     def settle(self) -> Settlement | None:
         """What has come of the steps since the last call; None where nothing changed, not even the watermark."""
@@ -229,13 +249,26 @@ class PartitionEngine:
             self._counts.dead_letters["not_otlp"] += 1
 
     def follow(self, offset: int, trace_id: bytes, chunk: bytes, summary: Any, verdict: Verdict) -> None:
-        """Spans of a trace that was decided before go the same way, unless they were handled already."""
-        if offset < self._handled_offset:
+        """Spans of a trace that was decided before go the same way, unless they were handled already.
+
+        Handled are spans below that offset of a trace that was decided by then. One that is decided only now, on a
+        replay, was not: its limits may have changed, or the topic is another one under the same name.
+        """
+        again = self._decider.decided_again
+        if offset < self._handled_offset and (again is None or trace_id not in again):
             self._counts.replayed_spans += summary.span_count
         else:
             self._decider.follow(trace_id, chunk, summary, verdict)
             if self.second_look is not None and not verdict.sampled:
                 self.second_look.note(trace_id, chunk, summary)
+
+    def refuse(self, trace_id: bytes, summary: Any) -> bool:
+        """Whether a new trace is not taken because the partition is overloaded; then it has been decided."""
+        verdict = self.overload.refused(trace_id, summary, self._policies.randomness)
+        if verdict is None:
+            return False
+        self._decider.refuse(trace_id, summary, verdict)
+        return True
 
     def check_limits(self, entry: TraceEntry, root_came: bool, now_ms: int) -> None:
         """Bring forward what is due earlier because its root has come or because it has grown to a limit."""

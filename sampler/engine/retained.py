@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from policies.randomness import RandomnessSource
+from policies.rset import ALWAYS
 from policies.verdict import Verdict
 from sampler.engine.retention import Retention
 from sampler.otlp import Summary
@@ -29,6 +30,8 @@ class Origin(NamedTuple):
     salt: str
     tenant: str
     output: str
+    let_in: int
+    """The lowest R that was taken when the trace began."""
 
 
 class Head(NamedTuple):
@@ -58,11 +61,18 @@ class RetainedTraces:
         self._index_of: dict[Origin, int] = {}
 
     def keep(
-        self, trace_id: bytes, chunks: Sequence[bytes], summary: Summary, plan: int, verdict: Verdict, at_ms: int
+        self,
+        trace_id: bytes,
+        chunks: Sequence[bytes],
+        summary: Summary,
+        plan: int,
+        verdict: Verdict,
+        at_ms: int,
+        let_in: int = ALWAYS,
     ) -> None:
         """Keep a trace that was decided at that time; too large a one is not kept."""
         payload = b"".join(chunks)
-        origin = Origin(verdict.source, verdict.salt, verdict.tenant, verdict.output)
+        origin = Origin(verdict.source, verdict.salt, verdict.tenant, verdict.output, let_in)
         head = Head(at_ms, 1, len(payload), plan, origin, verdict.probability > 0, summary.pack())
         if self._put_part(trace_id, 0, payload, at_ms):
             self._put_head(trace_id, head, at_ms, items=1)

@@ -74,6 +74,10 @@ class Retention:
         """Items kept, replaced ones and those about to be forgotten among them."""
         return sum(bucket.items for bucket in self._buckets)
 
+    def databases(self) -> list[Rdict]:
+        """The open databases, to be looked at."""
+        return [bucket.db for bucket in self._buckets]
+
     def new_owner(self) -> int:
         """A number under which somebody may put things, never given before."""
         return next(self._owners)

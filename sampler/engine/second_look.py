@@ -3,7 +3,8 @@
 Which weight is honest for a trace that a second decision keeps? If an earlier decision gave it a chance (its set of R
 was not empty), then those of its kind that were kept for that chance carry the weight of all: this one is written as
 standing for nothing, `sampling.rate` 0, and sums over rates stay right. If no earlier decision gave it a chance,
-nothing stands for it yet, and it carries the weight of the set that keeps it now.
+nothing stands for it yet, and it carries the weight of the set that keeps it now, of which R that were refused when it
+began are no part.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from policies.any_set import AnyPolicySet
-from policies.rset import ALWAYS, NEVER
+from policies.rset import ALWAYS, NEVER, intersection
 from policies.verdict import Verdict
 from sampler.engine.decision_record import RESCUED, RESURRECTED
 from sampler.engine.entry import TraceEntry
@@ -71,9 +72,11 @@ class SecondLook:
         self._policies, self._plan, self._settings = policies, plan, settings
         self._retained.keep_ms = self._retention.keep_ms = _keep_ms(settings)
 
-    def keep(self, entry: TraceEntry, chunks: Sequence[bytes], verdict: Verdict, tick_ms: int) -> None:
-        """Keep a trace that was decided at this tick and is dropped."""
-        self._retained.keep(entry.trace_id, chunks, entry.summary, self._plan_number, verdict, tick_ms)
+    def keep(
+        self, entry: TraceEntry, chunks: Sequence[bytes], verdict: Verdict, tick_ms: int, let_in: int = ALWAYS
+    ) -> None:
+        """Keep a trace that was decided at this tick and is dropped; `let_in` is the lowest R that was taken then."""
+        self._retained.keep(entry.trace_id, chunks, entry.summary, self._plan_number, verdict, tick_ms, let_in)
 
     def note(self, trace_id: bytes, chunk: bytes, summary: Any) -> None:
         """More has come of a trace that was dropped."""
@@ -109,7 +112,7 @@ class SecondLook:
         chunks = None if head is None else self._retained.read(trace_id, head)
         if head is None or chunks is None:
             return False
-        source, salt, tenant, output = head.origin
+        source, salt, tenant, output, _ = head.origin
         verdict = Verdict("sampled", ALWAYS, RESCUE_POLICY, source, RESCUED, salt, tenant, output)
         self._changes.decide_otherwise(trace_id, chunks, self._weighed(verdict, head))
         return True
@@ -133,7 +136,8 @@ class SecondLook:
         if verdict.sampled:
             before = self._retained.read(trace_id, head)
             if before is not None:
-                found = self._weighed(replace(verdict, reason=RESURRECTED), head)
+                keep = intersection(verdict.keep, head.origin.let_in)
+                found = self._weighed(replace(verdict, keep=keep, reason=RESURRECTED), head)
                 self._changes.decide_otherwise(trace_id, [*before, *chunks], found)
             return
         stood_for = verdict.probability > 0

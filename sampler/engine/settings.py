@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sampler.engine.overload import OverloadRule
 from sampler.otlp import Hasher
 
 TICK_MS = 250
@@ -32,7 +33,9 @@ class EngineSettings:
     maximum_spans_per_trace: int = 0
     decision_ttl_ms: int = 600_000
     retain_dropped_ms: int = 0
+    drop_pending_at_stop: bool = False
     max_output_bytes: int = 900_000
     partitions: int = 1
     partitioner: Hasher = "sarama"
     annotation: AnnotationSettings = AnnotationSettings()
+    overload: OverloadRule | None = None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sampler.engine.decision_record import DecisionRecord
+from sampler.otlp.services import ServiceCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,26 @@ class EngineCounts:
     by_policy: Counter[tuple[str, str]] = field(default_factory=Counter)
     tenant_traces: Counter[tuple[str, str]] = field(default_factory=Counter)
     tenant_spans: Counter[tuple[str, str]] = field(default_factory=Counter)
+    budget_traces: Counter[str] = field(default_factory=Counter)
+    """Traces that the budget did not keep, by tenant; empty for the default policies."""
+    budget_spans: Counter[str] = field(default_factory=Counter)
     early: Counter[str] = field(default_factory=Counter)
     late_spans: Counter[str] = field(default_factory=Counter)
     second_looks: Counter[str] = field(default_factory=Counter)
     latency_ms: Counter[int] = field(default_factory=Counter)
+    bytes_decided: Counter[str] = field(default_factory=Counter)
+    policy_spans: Counter[tuple[str, str]] = field(default_factory=Counter)
+    policy_bytes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    policy_weight: dict[str, float] = field(default_factory=dict)
+    """For how many traces those stand that each policy kept."""
+    sampling_rates: Counter[float] = field(default_factory=Counter)
+    """Kept traces by the number of traces that each stands for."""
+    by_spans: list[int] = field(default_factory=list)
+    """Decided traces by their number of spans, grouped by `engine.tally.SPAN_BOUNDS`; [] where there are none."""
+    span_sum: int = 0
+    """Spans of decided traces."""
+    rootless_traces: int = 0
+    examples: dict[int, bytes] = field(default_factory=dict)
+    """The id of a kept trace by latency in ms, where one was kept."""
+    services: ServiceCounter | None = field(default=None, compare=False)
+    """Counts what arrives by service, where that is wanted."""

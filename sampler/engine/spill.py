@@ -63,6 +63,10 @@ class RocksSpill:
         self.size_bytes = 0
         self.unwritten_bytes = 0
 
+    def databases(self) -> list[Rdict]:
+        """The open databases, to be looked at."""
+        return [bucket.db for bucket in self._buckets]
+
     def put(self, chunk: bytes) -> int:
         """Take a chunk, below 4 GiB, for the next batch and return its reference."""
         number, size = self._next, len(chunk)

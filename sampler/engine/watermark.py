@@ -30,6 +30,12 @@ class PendingSettlement:
     failed: bool = False
     recordings: Sequence[Recording] | None = None
 
+    @property
+    def finished(self) -> bool:
+        """Its outputs are acknowledged, and its decisions are with the brokers: nothing of it can be repeated."""
+        recordings = self.recordings
+        return not self.unacknowledged and recordings is not None and all(each.done() for each in recordings)
+
 
 class Watermark:
     """The offset of one partition up to which everything is finished: outputs acknowledged, decisions recorded."""
@@ -64,8 +70,7 @@ class Watermark:
                 settlement.recordings = [record(each) for each in settlement.records]
                 sent += len(settlement.records)
         while self._pending:
-            recordings = self._pending[0].recordings
-            if recordings is None or not all(each.done() for each in recordings):
+            if not self._pending[0].finished:
                 break
             self.offset = max(self.offset, self._pending.popleft().watermark)
             self.finished += 1

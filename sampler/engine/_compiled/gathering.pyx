@@ -3,6 +3,7 @@
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -11,6 +12,7 @@ from sampler.otlp._compiled.partition cimport hashed_partition, hasher_number
 from sampler.otlp._compiled.plan cimport native_plan
 from sampler.otlp._compiled.reading cimport Pass
 from sampler.otlp._compiled.scanner cimport Scanner, chunk_of
+from sampler.otlp._compiled.services cimport ServiceCounter
 from sampler.otlp._compiled.summary cimport Facts, Summary, merge_facts
 from sampler.otlp._compiled.wire cimport bytes_t
 
@@ -20,6 +22,14 @@ from sampler.otlp.errors import ScanError
 cdef int64_t CHUNK_OVERHEAD = CHUNK_OVERHEAD_BYTES
 cdef int64_t ENTRY_OVERHEAD = ENTRY_OVERHEAD_BYTES
 cdef int64_t NEVER = <int64_t>1 << 62
+
+cdef enum:
+    MOST_BOUNDS = 32
+
+cdef struct Total:
+    int64_t traces
+    int64_t spans
+    int64_t size
 
 
 # What it holds cannot lead back to it, so the garbage collector need not look at millions of them.
@@ -67,6 +77,53 @@ def discard_from(dict entries not None, list gone not None, store):
         store.memory_bytes -= freed_bytes
 
 
+# None where an entry has a summary in plain Python.
+def tally_of(list entries not None, list numbers not None, tuple bounds not None):
+    """See `sampler.engine.tally.plain_tally_of`."""
+    cdef Py_ssize_t count = len(entries), groups = len(bounds), at, group
+    cdef int64_t number, rootless = 0
+    cdef TraceEntry entry
+    cdef Facts* facts
+    cdef Total* totals
+    cdef int64_t uppers[MOST_BOUNDS]
+    cdef int64_t by_spans[MOST_BOUNDS + 1]
+    if groups > MOST_BOUNDS or len(numbers) != count:
+        raise ValueError(f"{groups} bounds, {count} traces, {len(numbers)} numbers")
+    for group in range(groups):
+        uppers[group], by_spans[group] = bounds[group], 0
+    by_spans[groups] = 0
+    room = max(numbers, default=-1) + 1
+    totals = <Total*>PyMem_Calloc(max(1, room), sizeof(Total))
+    if totals == NULL:
+        raise MemoryError
+    try:
+        for at in range(count):
+            entry = <TraceEntry?>entries[at]
+            if type(entry.summary) is not Summary:
+                return None
+            facts = &(<Summary>entry.summary).facts
+            number = numbers[at]
+            totals[number].traces += 1
+            totals[number].spans += facts.span_count
+            totals[number].size += facts.size_bytes
+            group = 0
+            while group < groups and <int64_t>facts.span_count > uppers[group]:
+                group += 1
+            by_spans[group] += 1
+            rootless += not facts.has_root
+        return (
+            {
+                number: (totals[number].traces, totals[number].spans, totals[number].size)
+                for number in range(room)
+                if totals[number].traces
+            },
+            rootless,
+            [by_spans[group] for group in range(groups + 1)],
+        )
+    finally:
+        PyMem_Free(totals)
+
+
 @cython.final
 cdef class Gatherer:
     """Takes records into the traces of one partition; see `sampler.engine.gathering.Gatherer`."""
@@ -79,10 +136,12 @@ cdef class Gatherer:
     cdef uint64_t most_bytes, most_spans
     cdef int partition, partitions, rule
     cdef public int64_t now_ms
+    cdef public bint refusing
     # Of the call under way.
     cdef int64_t limit_ms, added_bytes, due_ms, spans, started, invalid, foreign, taken_bytes
     cdef double room_bytes
     cdef object arrivals, due
+    cdef ServiceCounter services  # None where nothing is counted by service
     cdef bint stop
 
     def __init__(self, host, settings, Scanner scanner not None):
@@ -96,6 +155,7 @@ cdef class Gatherer:
         self.partition, self.partitions = host.partition, settings.partitions
         self.rule = hasher_number(settings.partitions, settings.partitioner)
         self.now_ms = -1
+        self.refusing = False
 
     def gather(self, plan, list records not None, Py_ssize_t at, int64_t now_ms, int64_t wall_ms, counts):
         """Take records from place `at` on, and return the place of the first that was not taken."""
@@ -103,6 +163,7 @@ cdef class Gatherer:
         cdef int64_t timestamp_ms
         cdef tuple record
         self.open(now_ms, wall_ms)
+        self.services = counts.services
         self.scanner.begin(self.work, native_plan(plan))
         try:
             while at < count and not self.stop:
@@ -148,6 +209,8 @@ cdef class Gatherer:
         self.taken_bytes += PyBytes_GET_SIZE(record)
         try:
             self.scanner.read(self.work, record)
+            if self.services is not None:
+                self.services.add_sections(self.work.grouping)
             for index in range(self.work.grouping.group_count):
                 self.add(offset, index, record)
             self.invalid += <int64_t>self.work.invalid
@@ -181,7 +244,7 @@ cdef class Gatherer:
             self.check_limits(entry, facts.has_root)
         return 0
 
-    # None where the trace was decided before.
+    # None where the trace was decided before, or is now.
     cdef TraceEntry begin(self, object offset, bytes trace_id, bytes chunk, Facts* facts):
         cdef Summary summary = Summary.__new__(Summary)
         cdef TraceEntry entry
@@ -189,6 +252,8 @@ cdef class Gatherer:
         verdict = self.remembered(trace_id)
         if verdict is not None:
             self.host.follow(offset, trace_id, chunk, summary, verdict)
+            return None
+        if self.refusing and self.host.refuse(trace_id, summary):
             return None
         entry = TraceEntry.__new__(TraceEntry)
         entry.trace_id, entry.summary, entry.chunks = trace_id, summary, []

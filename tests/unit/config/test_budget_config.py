@@ -54,6 +54,8 @@ def test_every_measure_becomes_a_rate(budget: str, per_second: float, unit: str)
         ("{spans_per_second: 1, priorities: {no-health: 3}}", "no policy"),
         ("{spans_per_second: 1, priorities: {base: 101}}", "priorities.base"),
         ("{spans_per_second: 1, minimum_share: 1}", "minimum_share"),
+        ("{spans_per_second: 1, interval: 500ms}", "interval: must be 1s to 1h"),
+        ("{spans_per_second: 1, interval: 24h}", "interval: must be 1s to 1h"),
     ],
 )
 def test_mistakes_are_told_with_their_line(budget: str, sentence: str) -> None:

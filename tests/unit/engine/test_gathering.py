@@ -24,6 +24,7 @@ from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts
 from sampler.engine.spill import RocksSpill
 from sampler.otlp import compile_plan, get_scanner
+from sampler.otlp.services import service_counter
 
 POLICIES = [
     {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
@@ -52,7 +53,9 @@ def value_of(content: Spans, cut_short: bool) -> bytes:
     """A record with these spans."""
     data = TracesData()
     for trace, number, root, error in content:
-        out = data.resource_spans.add().scope_spans.add().spans.add(
+        resource_spans = data.resource_spans.add()
+        resource_spans.resource.attributes.add(key="service.name").value.string_value = f"service-{number % 3}"
+        out = resource_spans.scope_spans.add().spans.add(
             trace_id=trace.to_bytes(16, "big"), span_id=(number + 1).to_bytes(8, "big"), name="op",
             parent_span_id=b"" if root else b"parentid",
         )  # fmt: skip
@@ -70,7 +73,7 @@ def engine(plain: bool, limit_bytes: int | None, engine_settings: EngineSettings
         store = ChunkStore() if limit_bytes is None else ChunkStore(limit_bytes, RocksSpill(Path(folder) / "spans"))
         made = PartitionEngine(
             PartitionStart(0, Owner(1, 1), 0, handled_offset=3), engine_settings, policies, scanner,
-            compile_plan(policies.span_conditions), store, DecisionMemory(), EngineCounts(),
+            compile_plan(policies.span_conditions), store, DecisionMemory(), EngineCounts(services=service_counter()),
         )  # fmt: skip
         if plain:
             made._gatherer = PlainGatherer(made, engine_settings, scanner)
@@ -87,6 +90,7 @@ def seen(subject: PartitionEngine) -> dict[str, Any]:
     return {
         "settlement": settlement,
         "counts": subject._counts,
+        "services": subject._counts.services and subject._counts.services.take(),
         "traces": [
             (e.trace_id, list(subject.table.read(e)), e.summary.pack(), e.first_offset, e.arrived_ms, e.due_ms,
              e.memory_bytes, e.foreign, e.spilled, e.too_large)

@@ -6,11 +6,13 @@ import io
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from policies.policy_set import build_policy_set
+from policies.budget import BudgetRule
+from policies.policy_set import PolicySet, build_policy_set
 from policies.randomness import Randomness
 from policies.rset import SPACE
 from policies.verdict import Verdict
@@ -21,6 +23,7 @@ from sampler.engine.decision_record import Owner
 from sampler.engine.gathering import Record
 from sampler.engine.overload import OverloadRule
 from sampler.engine.partition import PartitionEngine, PartitionStart
+from sampler.engine.retention import Retention
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts
 from sampler.otlp import compile_plan, fnv1a64, get_scanner
@@ -40,13 +43,20 @@ def scanner(request: pytest.FixtureRequest) -> str:
 class Lab:
     """One engine fed a record of one span at a time, and what it has decided."""
 
-    def __init__(self, scanner: str, rule: OverloadRule | None = RULE) -> None:
-        policies = build_policy_set(HALF)
+    def __init__(
+        self,
+        scanner: str,
+        rule: OverloadRule | None = RULE,
+        policies: PolicySet | None = None,
+        retention: Retention | None = None,
+    ) -> None:
+        policies = policies or build_policy_set(HALF)
         self.counts = EngineCounts()
+        settings = EngineSettings(decision_wait_ms=1000, overload=rule, retain_dropped_ms=5000 if retention else 0)
         self.engine = PartitionEngine(
-            PartitionStart(0, Owner(1, 1), 0), EngineSettings(decision_wait_ms=1000, overload=rule), policies,
+            PartitionStart(0, Owner(1, 1), 0), settings, policies,
             get_scanner("compiled" if scanner == "compiled" else "upb"), compile_plan(policies.span_conditions),
-            ChunkStore(), DecisionMemory(), self.counts,
+            ChunkStore(), DecisionMemory(), self.counts, retention,
         )  # fmt: skip
         self.verdicts: dict[bytes, Verdict] = {}
         self.kept: set[bytes] = set()
@@ -65,10 +75,11 @@ class Lab:
                 self.verdicts.update(part)
 
 
-def record(offset: int, trace_id: bytes, at_ms: int) -> Record:
+def record(offset: int, trace_id: bytes, at_ms: int, *, error: bool = False) -> Record:
     data = TracesData()
     scope = data.resource_spans.add().scope_spans.add()
-    scope.spans.add(trace_id=trace_id, span_id=(offset + 1).to_bytes(8, "big"), name="op")
+    span = scope.spans.add(trace_id=trace_id, span_id=(offset + 1).to_bytes(8, "big"), name="op")
+    span.status.code = 2 if error else 0
     return offset, at_ms, data.SerializeToString()
 
 
@@ -172,3 +183,49 @@ def test_a_checkpoint_knows_who_was_let_in(scanner: str) -> None:
     again.settle()
     assert again.kept
     assert {verdict.keep for verdict in again.verdicts.values()} == {SPACE * 3 // 4}
+
+
+def test_a_few_wrong_times_are_no_lag(scanner: str) -> None:
+    """A record that says it was written decades ago, first in its batch, does not make the worker refuse traces."""
+    lab, traces = Lab(scanner), ids(20)
+    records = [record(n, each, NOW_MS - 10) for n, each in enumerate(traces)]
+    records[0] = record(0, traces[0], 0)
+    lab.engine.append(records, NOW_MS)
+    assert lab.engine.overload.share == 0
+    late = [record(20 + n, each, FAR_MS) for n, each in enumerate(ids(20, 2))]
+    late[0] = record(20, ids(1, 2)[0], NOW_MS)
+    lab.engine.append(late, NOW_MS)
+    assert lab.engine.overload.share == 0.75
+
+
+def test_a_trace_that_comes_back_says_that_others_were_refused(scanner: str, tmp_path: Path) -> None:
+    """Kept for an error that came late, it stands for those too that were refused, whose errors nobody saw."""
+    retention = Retention(tmp_path / "retained", 1 << 20)
+    errors = [{"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}]
+    lab, traces = Lab(scanner, policies=build_policy_set(errors), retention=retention), ids(100)
+    lab.append(traces, FAR_MS)
+    lab.engine.advance(FAR_MS + 2000, NOW_MS)
+    lab.settle()
+    first = lab.engine.next_offset
+    late = [record(first + n, each, FAR_MS + 2000, error=True) for n, each in enumerate(traces)]
+    lab.engine.append(late, NOW_MS)
+    lab.settle()
+    assert lab.kept == {each for each in traces if r_of(each) >= SPACE * 3 // 4}
+    assert {lab.verdicts[each].keep for each in lab.kept} == {SPACE * 3 // 4}
+    retention.close()
+
+
+def test_a_budget_knows_what_was_refused(scanner: str) -> None:
+    """A quarter of the traces is let in; the budget of a tenth of all keeps a tenth, and not that of the quarter."""
+    policies = build_policy_set(
+        [{"name": "all", "type": "always_sample"}], budget=BudgetRule(40, "spans", interval_ms=1000)
+    )
+    lab, traces = Lab(scanner, policies=policies), ids(8000)
+    for part in range(80):
+        lab.append(traces[part * 100 : part * 100 + 100], FAR_MS + 250 * part)
+    lab.engine.decide_all()
+    lab.settle()
+    steady = lab.kept & set(traces[2000:])
+    assert len(steady) == pytest.approx(600, rel=0.15)
+    weights = [1 / lab.verdicts[each].probability for each in lab.kept]
+    assert abs(sum(weights) - 8000) < 3 * sum(weight * (weight - 1) for weight in weights) ** 0.5

@@ -18,7 +18,7 @@ RECORDS = st.lists(
 
 
 class Model:
-    """What becomes of spans, as simple as can be; one record is one batch. Kept are traces with an error."""
+    """What becomes of spans, as simple as can be. Kept are traces with errors; late spans wait for a batch to end."""
 
     def __init__(self) -> None:
         self.now_ms = 0
@@ -27,18 +27,27 @@ class Model:
         self.kept: set[int] = set()
         self.dropped: dict[int, list[tuple[int, bool]]] = {}
         self.left: dict[int, Counter[int]] = {}
+        self.late: list[tuple[int, int, bool]] = []
 
     def take(self, at_ms: int, trace: int, number: int, error: bool) -> None:
         self.pass_to(at_ms)
         if trace in self.decided:
             if trace in self.kept:
                 self.left[trace][number] += 1
-            elif self.now_ms - self.decided[trace] <= KEEP_MS:
-                self.dropped[trace].append((number, error))
-                self.judge(trace, self.dropped[trace])
+            else:
+                self.late.append((trace, number, error))
         else:
             due = -(-(self.now_ms + WAIT_MS) // 250) * 250
             self.open.setdefault(trace, (due, []))[1].append((number, error))
+
+    def look(self) -> None:
+        late, self.late = self.late, []
+        for trace, number, error in late:
+            if trace in self.kept:
+                self.left[trace][number] += 1
+            elif self.now_ms - self.decided[trace] <= KEEP_MS:
+                self.dropped[trace].append((number, error))
+                self.judge(trace, self.dropped[trace])
 
     def pass_to(self, at_ms: int) -> None:
         self.now_ms = max(self.now_ms, at_ms)
@@ -70,8 +79,10 @@ def test_what_leaves_is_what_the_model_says(
             batch.append((now, span(trace, number, error=error)))
             if len(batch) == together:
                 it.append(*batch)
+                model.look()
                 batch = []
         it.append(*batch)
+        model.look()
         it.advance(now + 5000)
         model.pass_to(now + 5000)
         assert it.spans == model.left

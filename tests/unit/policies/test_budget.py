@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policies import PolicyConfigError, PolicySet, build_policy_set
@@ -17,7 +18,19 @@ from policies.exchange import Exchange
 from policies.partition_exchange import MemoryExchange
 from policies.policy_set import TraceInput
 from policies.reference import PlainSummary
-from policies.rset import ALWAYS, NEVER, SPACE, RSet, difference, from_intervals, intersection, measure, union
+from policies.rset import (
+    ALWAYS,
+    NEVER,
+    SPACE,
+    RSet,
+    difference,
+    from_intervals,
+    from_percentage,
+    intersection,
+    measure,
+    union,
+)
+from policies.tenants import Tenant, TenantPolicySets
 from policies.verdict import Verdict
 from tests.unit.policies.sample_policies import spec
 
@@ -35,6 +48,7 @@ def no_spans() -> Sequence[Any]:
     raise AssertionError("nothing reads spans")
 
 
+@example({0: 5e-324, 1: 2.0}, 1.0, 0.25)
 @given(st.dictionaries(st.integers(0, 5), st.floats(0, 1e6), max_size=5), st.floats(0.1, 1e6), st.floats(0, 0.5))
 def test_shares_spend_the_budget_lowest_priority_first(demand: dict[int, float], budget: float, least: float) -> None:
     """All fits, or exactly the budget is spent; below its minimum a priority is cut only with all."""
@@ -154,7 +168,7 @@ def test_a_burst_is_cut_after_a_second_and_its_end_is_seen() -> None:
 def test_counts_stay_true() -> None:
     """Each kept trace weighs 1 / p: the estimate of all spans is not biased, whatever is cut."""
     ratios = []
-    for seed in range(30):
+    for seed in range(14):
         seconds = play(budgeted(600), Traffic(seed), [400.0, 900.0, 300.0, 800.0] * 5)
         decided = [each for second in seconds for each in second]
         truth = sum(summary.span_count for summary, _ in decided)
@@ -235,3 +249,140 @@ def test_a_priority_of_no_policy_is_an_error() -> None:
     """The nearest name is offered; drop policies keep nothing, so they have no priority."""
     with pytest.raises(PolicyConfigError, match='no policy "al"'):
         budgeted(1, priorities={"al": 3})
+
+
+def test_a_state_that_was_recorded_stays_as_it_is() -> None:
+    """Records of decisions are written later than they are made: further ticks do not change what they hold."""
+    policies = budgeted(500)
+    state = policies.initial_state()
+    traffic = Traffic(8)
+    for step in range(30):
+        recorded = dict(state)
+        before = copy.deepcopy(recorded)
+        policies.decide(step * TICK_MS, traffic.tick(200), state)
+        assert recorded == before
+    assert json.loads(json.dumps(state)) == state
+    assert len(json.dumps(state)) < 1000
+
+
+def test_priorities_cut_alike_whichever_way_answers_are_had() -> None:
+    """From conditions alone, or with a limiter that never grants anything beside them: the same sets of R."""
+    vips = spec("string_attribute", "vips", key="tier", values=["vip"])
+    half = spec("probabilistic", "half", sampling_percentage=50)
+    health = spec("drop", "health", drop_sub_policy=[spec("probabilistic", "some", sampling_percentage=10)])
+    # More spans than any trace has fit in no burst.
+    never = spec("and", "never", and_sub_policy=[
+        spec("span_count", "huge", min_spans=1000), spec("rate_limiting", "limited", spans_per_second=1)
+    ])  # fmt: skip
+    found = []
+    for more in ((), (never,)):
+        policies = budgeted(200, (health, vips, half, *more), priorities={"vips": 50})
+        found.append([
+            (verdict.decision, verdict.keep, verdict.policy, verdict.reason)
+            for second in play(policies, Traffic(9), [500.0] * 15) for _, verdict in second
+        ])  # fmt: skip
+    assert found[0] == found[1]
+    dropped = from_percentage(10)
+    assert {intersection(keep, dropped) for _, keep, _, _ in found[0]} == {NEVER}
+    assert len({keep for _, keep, _, reason in found[0] if reason == "budget"}) > 3
+
+
+@pytest.mark.parametrize("began_s", [20, 25, 29])
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_a_burst_is_held_wherever_in_an_interval_it_begins(began_s: int, exchanged: bool) -> None:
+    """Neither the interval so far nor the beginning of the next one hides it: from its third second on it is held."""
+    tier = MemoryExchange(1)
+    exchange = tier.of(0) if exchanged else None
+    policies = build_policy_set((ALL,), budget=BudgetRule(2000, "spans", interval_ms=10_000))
+    state, traffic, kept = policies.initial_state(), Traffic(3), []
+    for step in range(4 * 60):
+        tick_ms = (step + 1) * TICK_MS - 1
+        traces = traffic.tick((2500 if step >= 4 * began_s else 250) * TICK_MS / 1000)
+        found = policies.decide(tick_ms, traces, state, exchange=exchange)
+        kept.append(kept_spans([(trace[1], verdict) for trace, verdict in zip(traces, found, strict=True)]))
+        tier.advance(tick_ms)
+    seconds = [sum(kept[4 * second : 4 * second + 4]) for second in range(60)]
+    assert max(seconds[began_s + 2 : began_s + 25]) < 2000 * 1.6
+    assert sum(seconds[began_s : began_s + 20]) / 20 < 2000 * 1.25
+
+
+def test_a_few_huge_traces_are_no_burst() -> None:
+    """One trace of a thousand times the usual size changes the demand that is known, and cuts nothing at once."""
+    policies = budgeted(4000)
+    state = policies.initial_state()
+    traffic = Traffic(11)
+    for step in range(160):
+        traces = traffic.tick(20)
+        if step == 144:
+            traces[0] = (traces[0][0], PlainSummary(span_count=9000), no_spans)
+        verdicts = policies.decide(step * TICK_MS, traces, state)
+        assert all(verdict.keep == ALWAYS for verdict in verdicts)
+
+
+def test_a_partition_that_had_hardly_a_part_is_cut_in_proportion() -> None:
+    """Its growth is not taken for that of all by its tiny part: traffic that moves to it is not thrown away."""
+    tier = MemoryExchange(2)
+    policies = budgeted(3000)
+    states = [policies.initial_state() for _ in range(2)]
+    traffic = [Traffic(12), Traffic(13)]
+    chances = []
+    for step in range(240):
+        moved = step >= 162
+        for partition, load in enumerate((500.0, 500.0) if moved else (1000.0, 1.0)):
+            traces = traffic[partition].tick(load * TICK_MS / 1000)
+            tick_ms = (step + 1) * TICK_MS - 1
+            found = policies.decide(tick_ms, traces, states[partition], share=0.5, exchange=tier.of(partition))
+            if moved and partition:
+                chances += [verdict.probability for verdict in found]
+        tier.advance((step + 1) * TICK_MS - 1)
+    assert min(chances) > 0.2
+
+
+def test_what_was_counted_before_a_new_owner_is_told() -> None:
+    """The one before it left within an interval: from its state the new owner tells the others of that interval."""
+    before, after = MemoryExchange(2), MemoryExchange(2)
+    policies = budgeted(100)
+    state = policies.initial_state()
+    one = [(bytes(16), PlainSummary(span_count=5), no_spans)]
+    policies.decide(1_000, one, state, share=0.5, exchange=before.of(0))
+    policies.decide(6_000, one, state, share=0.5, exchange=after.of(0))
+    after.advance(12_000)
+    assert after.of(1).sums(policies.budgets[""].key, 0).counts == {"0": (5.0,)}
+
+
+def test_traces_let_in_during_overload_count_for_those_refused() -> None:
+    """With the lower three quarters of R refused the budget still holds, and counts stay true."""
+    lowest = SPACE * 3 // 4
+    policies = build_policy_set((ALL,), budget=BudgetRule(1000, "spans", interval_ms=5_000))
+    state, traffic, kept, weights, truth = policies.initial_state(), Traffic(14), 0, 0.0, 0
+    for step in range(200):
+        traces = traffic.tick(250)
+        let_in = {each[0]: lowest for each in traces if policies.randomness_of(each[0], each[1])[0] >= lowest}
+        taken = [each for each in traces if each[0] in let_in]
+        found = policies.decide(step * TICK_MS, taken, state, let_in=let_in)
+        if step >= 60:
+            truth += sum(summary.span_count for _, summary, _ in traces)
+            for (_, summary, _), verdict in zip(taken, found, strict=True):
+                if verdict.sampled:
+                    kept += summary.span_count
+                    weights += summary.span_count / verdict.probability
+    assert kept / 35 == pytest.approx(1000, rel=0.05)
+    assert weights == pytest.approx(truth, rel=0.05)
+
+
+def test_a_tenants_budget_is_that_of_its_traces_alone() -> None:
+    """It cuts as the set would by itself, refused traces and all; traces of others neither count nor are cut."""
+    acme = [build_policy_set((ALL,), budget=BudgetRule(100, "spans", interval_ms=1_000)) for _ in range(2)]
+    sets = TenantPolicySets(build_policy_set((ALL,)), [Tenant("acme", ("acme",), acme[0])], attribute="tenant")
+    state, own, traffic = sets.initial_state(), acme[1].initial_state(), Traffic(15, errors=0)
+    for step in range(24):
+        traces = traffic.tick(250)
+        let_in = {trace_id: SPACE // 2 for trace_id, _, _ in traces}
+        found = sets.decide(step * TICK_MS, traces, state, let_in=let_in)
+        mine = [trace for trace in traces if trace[1].bits]
+        alone = acme[1].decide(step * TICK_MS, mine, own, let_in=let_in)
+        of_acme = [verdict for trace, verdict in zip(traces, found, strict=True) if trace[1].bits]
+        assert [verdict.keep for verdict in of_acme] == [verdict.keep for verdict in alone]
+        assert {verdict.keep for verdict in found if not verdict.tenant} == {ALWAYS}
+    assert min(verdict.probability for verdict in of_acme) < 0.5
+    assert list(state) == [f"{acme[0].budgets[''].key}@acme"]

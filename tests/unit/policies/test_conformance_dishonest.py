@@ -20,6 +20,7 @@ from policies import (
     Tick,
     TraceView,
 )
+from policies.state import state_key
 from policies.testing import PolicyConformance
 from tests.unit.policies.sample_policies import TokenBucket
 
@@ -171,14 +172,59 @@ class Impatient(TokenBucket):
         return super().settle(tick, candidates, state)
 
 
+class Sharing(TokenBucket):
+    """Tells the other partitions what it has seen, and hears of them."""
+
+    type = "dishonest"
+    exchanges = True
+    published: ClassVar[Mapping[str, Any]] = {"": (1.0,)}
+
+    def settle(self, tick: Tick, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
+        """Publishes the same in every interval."""
+        if tick.exchange is not None:
+            key, interval = state_key(self), tick.ms // 5000
+            state["partitions"] = tick.exchange.sums(key, interval - 2).partitions
+            tick.exchange.publish(self.name_of(key), interval, 5000, self.published)
+        return super().settle(tick, candidates, state)
+
+    def name_of(self, key: str) -> str:
+        """The key that it publishes under."""
+        return key
+
+
+class Misnamed(Sharing):
+    """Publishes where nobody looks for it."""
+
+    def name_of(self, key: str) -> str:
+        """A name of its own."""
+        return "mine"
+
+
+class Wordy(Sharing):
+    """Publishes words."""
+
+    published: ClassVar[Mapping[str, Any]] = {"": ("many",)}
+
+
+class Trusting(Sharing):
+    """Takes the counts of the tier for granted."""
+
+    def settle(self, tick: Tick, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
+        """Looks for a key that nobody has."""
+        if tick.exchange is not None:
+            state["seen"] = tick.exchange.sums(state_key(self), 0).counts["mine"][0]
+        return super().settle(tick, candidates, state)
+
+
 SAYS = "test_says_in_one_line_what_it_keeps"
 FAILS = "test_never_fails_and_reads_only_what_it_declares"
 AGAIN = "test_gives_the_same_answer_in_any_order_and_again"
 SPANS = "test_gives_the_same_answer_for_spans_in_any_order"
 STATE = "test_state_survives_being_stored"
 EMPTY = "test_settles_without_candidates"
+SHARES = "test_takes_part_in_the_exchange_of_the_tier"
 SETTINGS = "test_equal_configs_have_equal_hashes"
-CHECKS = (SAYS, FAILS, AGAIN, SPANS, STATE, EMPTY, SETTINGS)
+CHECKS = (SAYS, FAILS, AGAIN, SPANS, STATE, EMPTY, SHARES, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +242,9 @@ CHECKS = (SAYS, FAILS, AGAIN, SPANS, STATE, EMPTY, SETTINGS)
         (Unwritable, STATE, "not the same after it was stored"),
         (Secretive, STATE, None),
         (Impatient, EMPTY, "division by zero"),
+        (Misnamed, SHARES, "under other keys than its own"),
+        (Wordy, SHARES, "something else than lists of finite numbers"),
+        (Trusting, SHARES, "KeyError"),
         (Restless, SETTINGS, None),
     ],
 )
@@ -210,7 +259,7 @@ def test_a_broken_obligation_is_found(policy: type[Policy], check: str, message:
 @pytest.mark.parametrize("check", CHECKS)
 def test_an_honest_policy_passes_all_checks(check: str) -> None:
     """What the dishonest ones are made of passes."""
-    for policy, config in ((Base, {}), (TokenBucket, BUCKET)):
+    for policy, config in ((Base, {}), (TokenBucket, BUCKET), (Sharing, BUCKET)):
         getattr(type("Sound", (PolicyConformance,), {"policy": policy, "configs": (config,)})(), check)()
 
 
