@@ -1,0 +1,1 @@
+"""Kafka in, OTLP out: kept traces to their backends."""
