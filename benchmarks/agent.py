@@ -84,7 +84,7 @@ def measure(kafka: KafkaCluster, folder: Path, requests: int, compression: str |
         if client.returncode:
             raise RuntimeError(f"the client failed:\n{client.stderr[-3000:]}\n{agent.output()[-3000:]}")
     answers = json.loads(client.stdout)
-    counted, records = _count(kafka, topic)
+    counted, records = spans_by_trace(kafka, topic)
     spans, cpu_s = requests * SPANS_PER_REQUEST, end.cpu_s - begin.cpu_s
     return {
         "load": "otlp_grpc",
@@ -109,7 +109,7 @@ def is_complete(expected: Iterable[tuple[bytes, int]], counted: Counter[tuple[in
     return dict(expected) == by_trace
 
 
-def _count(kafka: KafkaCluster, topic: str) -> tuple[Counter[tuple[int, bytes]], int]:
+def spans_by_trace(kafka: KafkaCluster, topic: str) -> tuple[Counter[tuple[int, bytes]], int]:
     """(spans by partition and trace id, records) of a topic."""
     ends = kafka.end_offsets(topic)
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "count", "enable.auto.commit": False})

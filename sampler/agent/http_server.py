@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable
 
 from aiohttp import web
 
 from sampler.agent import answers
 from sampler.agent.body import WINDOWS, BodyDamagedError, BodyTooLargeError, read_compressed, read_plain
+from sampler.agent.guard import Guard, LimitedError, UnauthenticatedError, WrongTenantError
+from sampler.agent.http_listener import HttpListener
 from sampler.agent.metrics import AgentMetrics, Outcome
 from sampler.agent.publisher import BufferFullError, Publisher, PublishError, Receipt, RequestTooLargeError
+from sampler.config.server_tls import ServerTls
 from sampler.otlp import ScanError
 from sampler.otlp.json_reader import JsonError, request_from_json
 
@@ -30,40 +34,37 @@ JSON_IN_LOOP_BYTES = 64 * 1024
 class HttpServer:
     """The HTTP side of the agent."""
 
-    def __init__(self, listen: str, max_request_bytes: int, publisher: Publisher, metrics: AgentMetrics) -> None:
-        self._listen = listen
+    def __init__(
+        self,
+        listen: str,
+        max_request_bytes: int,
+        publisher: Publisher,
+        metrics: AgentMetrics,
+        guard: Guard | None = None,
+        tls: ServerTls | None = None,
+        max_connections: int = 0,
+    ) -> None:
+        """`max_request_bytes` is the size after decompression; 0 connections are no limit."""
+        self._listener = HttpListener(listen, self._handle, tls, max_connections)
+        self._guard = guard
         self._max_request_bytes = max_request_bytes
         self._publisher = publisher
         self._metrics = metrics
-        self.port = 0
+
+    @property
+    def port(self) -> int:
+        """The port listened on, once started."""
+        return self._listener.port
 
     async def start(self) -> None:
-        """Listen; OSError with a sentence where the address cannot be had. `port` holds the port afterwards."""
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        # aiohttp would inflate a body without a bound; `read_compressed` has one.
-        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
-        await self._runner.setup()
-        host, _, port = self._listen.rpartition(":")
-        try:
-            site = web.TCPSite(self._runner, host.strip("[]") or None, int(port))
-            await site.start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise OSError(f"cannot listen for OTLP/HTTP on {self._listen}: {error}") from error
-        self.port = self._runner.addresses[0][1]
+        """Listen; OSError with a sentence where the address cannot be had, ConfigError where a certificate is unfit."""
+        await self._listener.start()
 
     async def stop(self, timeout_s: float) -> None:
         """Take no new connections, finish requests in flight within `timeout_s` seconds."""
-        for site in list(self._runner.sites):
-            await site.stop()
-        server = self._runner.server
-        if server is not None:
-            server.pre_shutdown()
-            await server.shutdown(timeout_s)
-        await self._runner.cleanup()
+        await self._listener.stop(timeout_s)
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
         if request.path == TRACES:
             return await self._traces(request)
         signal = WRONG_SIGNALS.get(request.path)
@@ -71,21 +72,45 @@ class HttpServer:
             return _failure(request, 404, answers.UNIMPLEMENTED, answers.wrong_signal(signal))
         return _failure(request, 404, answers.NOT_FOUND, f"there is nothing at {request.path}; POST traces to {TRACES}")
 
-    async def _traces(self, request: web.Request) -> web.Response:
+    async def _traces(self, request: web.BaseRequest) -> web.Response:
         if request.method != "POST":
             text = f"{TRACES} takes POST, not {request.method}"
             return _failure(request, 405, answers.UNIMPLEMENTED, text, headers={"Allow": "POST"})
         try:
-            outcome, response = await self._export(request)
+            outcome, response = await (self._guarded(request) if self._guard else self._export(request))
         except (asyncio.CancelledError, ConnectionError):
             self._metrics.count_request("http", "cancelled")
             raise
         self._metrics.count_request("http", outcome)
         return response
 
-    async def _export(self, request: web.Request) -> tuple[Outcome, web.Response]:
+    async def _guarded(self, request: web.BaseRequest) -> tuple[Outcome, web.Response]:
+        """As `_export`, for who may send, and within the limits; nothing of a refused request is read."""
+        guard = self._guard
+        assert guard is not None
+        named = request.headers.get(guard.tenant_header) if guard.tenant_header else None
         try:
-            receipt = await self._publisher.publish(await self._read(request, _encoding(request)))
+            admission = guard.enter(request.headers.get("Authorization"), named)
+        except UnauthenticatedError as error:
+            headers = {"WWW-Authenticate": "Bearer"}
+            return "unauthenticated", _failure(request, 401, answers.UNAUTHENTICATED, str(error), headers=headers)
+        except WrongTenantError as error:
+            return "invalid", _failure(request, 400, answers.INVALID_ARGUMENT, str(error))
+        except LimitedError as error:
+            headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
+            code = answers.RESOURCE_EXHAUSTED
+            return "limited", _failure(request, 429, code, str(error), error.retry_after_s, headers)
+        try:
+            return await self._export(request, lambda body: guard.stamped(admission, body))
+        finally:
+            guard.leave()
+
+    async def _export(
+        self, request: web.BaseRequest, stamped: Callable[[bytes], bytes] | None = None
+    ) -> tuple[Outcome, web.Response]:
+        try:
+            body = await self._read(request, _encoding(request))
+            receipt = await self._publisher.publish(stamped(body) if stamped else body)
         except (UnsupportedError, BodyTooLargeError, BodyDamagedError, JsonError, ScanError) as error:
             return self._refuse(request, error)
         except RequestTooLargeError as error:
@@ -96,7 +121,7 @@ class HttpServer:
             return "kafka_unavailable", _retry_later(request, 503, error)
         return "partial" if receipt.rejected else "ok", _success(request, receipt)
 
-    def _refuse(self, request: web.Request, error: Exception) -> tuple[Outcome, web.Response]:
+    def _refuse(self, request: web.BaseRequest, error: Exception) -> tuple[Outcome, web.Response]:
         """Answer a request that is at fault itself and must not be sent again."""
         match error:
             case UnsupportedError():
@@ -112,7 +137,7 @@ class HttpServer:
                 text = str(error)
         return "invalid", _failure(request, 400, answers.INVALID_ARGUMENT, text)
 
-    async def _read(self, request: web.Request, encoding: str) -> bytes:
+    async def _read(self, request: web.BaseRequest, encoding: str) -> bytes:
         limit = self._max_request_bytes
         if (request.content_length or 0) > limit:
             raise BodyTooLargeError
@@ -129,7 +154,7 @@ class UnsupportedError(Exception):
     """A Content-Type or Content-Encoding that the agent does not read."""
 
 
-def _encoding(request: web.Request) -> str:
+def _encoding(request: web.BaseRequest) -> str:
     """The body's Content-Encoding, empty for none; UnsupportedError where it or the Content-Type is another."""
     if request.headers.get("Content-Type") is None or request.content_type not in {PROTOBUF, JSON}:
         given = request.headers.get("Content-Type", "is missing")
@@ -142,19 +167,19 @@ def _encoding(request: web.Request) -> str:
     return ""
 
 
-def _success(request: web.Request, receipt: Receipt) -> web.Response:
+def _success(request: web.BaseRequest, receipt: Receipt) -> web.Response:
     encode = answers.export_response_json if request.content_type == JSON else answers.export_response
     body = encode(receipt.rejected, receipt.message)
     return web.Response(body=body, headers={"Content-Type": request.content_type})
 
 
-def _retry_later(request: web.Request, http_status: int, error: PublishError) -> web.Response:
+def _retry_later(request: web.BaseRequest, http_status: int, error: PublishError) -> web.Response:
     headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
     return _failure(request, http_status, answers.UNAVAILABLE, str(error), error.retry_after_s, headers)
 
 
 def _failure(
-    request: web.Request,
+    request: web.BaseRequest,
     http_status: int,
     code: int,
     text: str,

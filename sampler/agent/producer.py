@@ -17,6 +17,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from sampler.agent.settings import PublisherSettings
 from sampler.clock import monotonic_s
+from sampler.otlp.trace_context import trace_context_of
+from sampler.topics.access import explained
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +106,16 @@ class RecordProducer:
         def delivered(error: KafkaError | None, _message: Message) -> None:
             record.acknowledged_at_s = monotonic_s()
             if error is not None:
-                record.error = error.str()
+                record.error = explained(error, self._settings.topic)
                 self._look.set()
             self._settled.append(record)
 
+        headers = trace_context_of(value) if self._settings.trace_context else None
+        options: dict[str, Any] = {"headers": headers} if headers else {}
         try:
-            self._producer.produce(self._settings.topic, value=value, partition=record.partition, on_delivery=delivered)
+            self._producer.produce(
+                self._settings.topic, value=value, partition=record.partition, on_delivery=delivered, **options
+            )
         except (BufferError, KafkaException) as error:
             self._look.set()
             return str(error)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from sampler.agent.borders import cut
-from sampler.agent.metrics import AgentMetrics
 from sampler.agent.producer import Record, RecordProducer, TopicState
 from sampler.agent.settings import PublisherSettings
+from sampler.log_fields import where
 from sampler.otlp import Hasher, SplitResult
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,46 @@ class Splitter(Protocol):
     """The part of the scanner that the publisher needs; `split` raises ScanError on what is not OTLP."""
 
     def split(self, request: bytes, partitions: int, hasher: Hasher) -> SplitResult: ...
+
+
+class Tally(Protocol):
+    """A number that grows."""
+
+    def inc(self, amount: float = 1) -> object: ...
+
+
+class PublisherMetrics(Protocol):
+    """What the publisher counts: `AgentMetrics`, or something simpler in other people's programs."""
+
+    @property
+    def received_bytes_total(self) -> Tally: ...
+    @property
+    def spans_accepted_total(self) -> Tally: ...
+    @property
+    def spans_rejected_total(self) -> Tally: ...
+    @property
+    def records_total(self) -> Tally: ...
+    @property
+    def written_bytes_total(self) -> Tally: ...
+    @property
+    def records_failed_total(self) -> Tally: ...
+    @property
+    def ack_seconds(self) -> Distribution: ...
+    @property
+    def topic_partitions(self) -> Level: ...
+    def watch_buffered(self, read: Callable[[], float]) -> None: ...
+
+
+class Distribution(Protocol):
+    """A distribution of values."""
+
+    def observe(self, amount: float) -> object: ...
+
+
+class Level(Protocol):
+    """A number that goes up and down."""
+
+    def set(self, value: float) -> object: ...
 
 
 class Receipt(NamedTuple):
@@ -73,17 +113,20 @@ class _Ticket:
 class Publisher:
     """Publishes export requests; lives on one event loop, on which all its methods are called.
 
-    `on_state(problem)` is told whenever Kafka or the topic become usable (None) or not (the reason).
+    `on_state(problem)` is told whenever Kafka or the topic become usable (None) or not (the reason). `transform` is
+    applied to every request before anything else sees it; it raises ScanError on what is not OTLP.
     """
 
     def __init__(
         self,
         settings: PublisherSettings,
         scanner: Splitter,
-        metrics: AgentMetrics,
+        metrics: PublisherMetrics,
         on_state: Callable[[str | None], None] = lambda problem: None,
+        transform: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._settings = settings
+        self._transform = transform
         self._split = scanner.split
         self._metrics = metrics
         self._on_state = on_state
@@ -137,12 +180,14 @@ class Publisher:
 
     def _submit(self, request: bytes) -> _Ticket:
         size = len(request)
-        self._metrics.received_bytes.inc(size)
+        self._metrics.received_bytes_total.inc(size)
         if not size:
             return self._answered(_Ticket(Receipt(0, 0, ""), self._loop.create_future()))
         if self._problem is not None:
             raise KafkaUnavailableError(self._problem, RETRY_AFTER_OUTAGE_S)
         self._check_room(size)
+        if self._transform is not None:
+            request = self._transform(request)
         parts, spans, rejected = self._split(request, self._partitions, self._settings.hasher)
         total = sum([len(part) for _, part, _ in parts])
         if total > self._settings.max_buffer_bytes:
@@ -159,12 +204,19 @@ class Publisher:
 
     async def close(self, timeout_s: float) -> int:
         """Send what is open, wait at most `timeout_s` for acknowledgements; returns the number of records given up."""
+        left = await asyncio.to_thread(self.end(), timeout_s)
+        await asyncio.sleep(0)  # the last report was put on this loop before the thread ended
+        return left
+
+    def end(self) -> Callable[[float], int]:
+        """Send what is open and take nothing more.
+
+        What is returned does the rest of `close`, in whatever thread it is called.
+        """
         self._closing = True
         self._problem = "the agent is stopping"
         self._flush()
-        left = await asyncio.to_thread(self._producer.close, timeout_s)
-        await asyncio.sleep(0)  # the last report was put on this loop before the thread ended
-        return left
+        return self._producer.close
 
     def _check_room(self, size: int) -> None:
         limit = self._settings.max_buffer_bytes
@@ -245,8 +297,8 @@ class Publisher:
             self._buffered -= record.size
             error = record.error
             if error is None:
-                metrics.records.inc()
-                metrics.written_bytes.inc(record.size)
+                metrics.records_total.inc()
+                metrics.written_bytes_total.inc(record.size)
                 metrics.ack_seconds.observe(record.acknowledged_at_s - record.sent_at_s)
             else:
                 failed.append(record)
@@ -257,8 +309,11 @@ class Publisher:
                 if not ticket.waiting:
                     self._answer(ticket)
         if failed:
-            metrics.records_failed.inc(len(failed))
-            log.warning("Kafka did not acknowledge %d records; one of the reasons: %s", len(failed), failed[0].error)
+            metrics.records_failed_total.inc(len(failed))
+            log.warning(
+                "Kafka did not acknowledge %d records; one of the reasons: %s",
+                len(failed), failed[0].error, extra=where(self._settings.topic, failed[0].partition),
+            )  # fmt: skip
 
     def _answer(self, ticket: _Ticket) -> None:
         if ticket.error is None:
@@ -270,9 +325,9 @@ class Publisher:
 
     def _answered(self, ticket: _Ticket) -> _Ticket:
         receipt = ticket.receipt
-        self._metrics.spans_accepted.inc(receipt.spans)
+        self._metrics.spans_accepted_total.inc(receipt.spans)
         if receipt.rejected:
-            self._metrics.spans_rejected.inc(receipt.rejected)
+            self._metrics.spans_rejected_total.inc(receipt.rejected)
         if not ticket.future.done():  # else the sender has gone
             ticket.future.set_result(receipt)
         return ticket
@@ -285,10 +340,10 @@ class Publisher:
                 log.error(
                     "topic %s went from %d to %d partitions: a trace whose spans came before and after lies in two "
                     "partitions and is decided in two halves, until decision_wait after now",
-                    self._settings.topic, self._last_partitions, state.partitions,
+                    self._settings.topic, self._last_partitions, state.partitions, extra=where(self._settings.topic),
                 )  # fmt: skip
             self._last_partitions = state.partitions
-            self._metrics.partitions.set(state.partitions)
+            self._metrics.topic_partitions.set(state.partitions)
         self._partitions = state.partitions
         if state.problem != self._problem:
             if state.problem is not None:

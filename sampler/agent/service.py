@@ -11,18 +11,29 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 
 from sampler.agent.grpc_server import GrpcServer
+from sampler.agent.guard import Guard
 from sampler.agent.http_server import HttpServer
 from sampler.agent.metrics import AgentMetrics
 from sampler.agent.publisher import Publisher
+from sampler.agent.repartition import KafkaSource
 from sampler.agent.settings import AgentSettings
 from sampler.clock import monotonic_s
+from sampler.config.errors import ConfigError
+from sampler.metrics.source import SourceMetrics
+from sampler.metrics.transform import TransformMetrics
 from sampler.otlp import get_scanner
+from sampler.redaction import transform_of
+from sampler.selftrace import close_tracer, tracer_of
+from sampler.selftrace.places import trace_agent
 
 log = logging.getLogger(__name__)
 
 PART = "agent"
 BEAT_S = 1.0
 BEAT_LIMIT_S = 15.0
+SOURCE_PART = "kafka_source"
+SOURCE_LIMIT_S = 60.0
+EXIT_FAILED = 70
 
 
 class Health(Protocol):
@@ -45,12 +56,34 @@ class Agent:
     ) -> None:
         self._settings = settings
         self._health = health
-        metrics = AgentMetrics(registry or CollectorRegistry())
-        self.publisher = Publisher(settings.publisher, get_scanner(), metrics, self._say_ready)
+        registry = registry or CollectorRegistry()
+        metrics = AgentMetrics(registry)
+        own_spans = settings.tracing.endpoint is not None
+        transform = transform_of(settings.transform, TransformMetrics(registry).count, own_spans=own_spans)
+        self.publisher = Publisher(settings.publisher, get_scanner(), metrics, self._say_ready, transform)
         limit = settings.max_request_bytes
-        self._grpc = settings.grpc_listen and GrpcServer(settings.grpc_listen, limit, self.publisher, metrics)
-        self._http = settings.http_listen and HttpServer(settings.http_listen, limit, self.publisher, metrics)
+        age_ms = settings.max_connection_age_ms
+        guard = Guard(settings.guard, monotonic_s) if settings.guard.wanted else None
+        connections = settings.guard.limits.max_connections
+        self._grpc = settings.grpc_listen and GrpcServer(
+            settings.grpc_listen, limit, self.publisher, metrics, age_ms, guard, settings.grpc_tls, connections
+        )
+        self._http = settings.http_listen and HttpServer(
+            settings.http_listen, limit, self.publisher, metrics, guard, settings.http_tls, connections
+        )
         self._beating: asyncio.Task[None] | None = None
+        self.failed = asyncio.Event()
+        """Set when a part has ended that should not: the process must be started again."""
+        self._source = settings.source and KafkaSource(
+            settings.source,
+            self.publisher,
+            SourceMetrics(registry),
+            on_turn=self._source_turns,
+            on_assigned=self._source_assigned,
+            on_failure=self._source_failed,
+        )
+        self._tracer = tracer_of(settings.tracing, "agent")
+        trace_agent(self._tracer, self.publisher, self._source)
 
     @property
     def grpc_port(self) -> int:
@@ -71,10 +104,14 @@ class Agent:
             self._health.register(PART, BEAT_LIMIT_S, monotonic_s())
         self._say_ready("waiting for Kafka")
         await self.publisher.start()
+        started: list[GrpcServer | HttpServer] = []
         try:
             for server in self._servers():
                 await server.start()
-        except OSError:
+                started.append(server)
+            self._start_source()
+        except (OSError, ValueError, ConfigError):
+            await asyncio.gather(*(server.stop(0) for server in started))
             await self.publisher.close(0)
             raise
         self._beating = asyncio.create_task(self._beat())
@@ -86,19 +123,45 @@ class Agent:
         self._say_ready("stopping")
         # A request in flight waits for Kafka at most this long; the rest is for its records to be given up.
         grace = self._settings.stop_timeout_s * 0.8
-        await asyncio.gather(*(server.stop(grace) for server in self._servers()))
+        parts = (*self._servers(), *([self._source] if self._source else []))
+        await asyncio.gather(*(part.stop(grace) for part in parts))
         left = await self.publisher.close(max(0.1, deadline - monotonic_s()))
         if left:
             log.warning("agent: %d records were not acknowledged; their senders were not told success", left)
+        if self._tracer:
+            await asyncio.to_thread(close_tracer, self._tracer)
         if self._beating:
             self._beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beating
         if self._health:
             self._health.unregister(PART)
+            if self._source:
+                self._health.unregister(SOURCE_PART)
 
     def _servers(self) -> list[GrpcServer | HttpServer]:
         return [server for server in (self._grpc, self._http) if server]
+
+    def _start_source(self) -> None:
+        if not self._source:
+            return
+        if self._health:
+            self._health.register(SOURCE_PART, SOURCE_LIMIT_S, monotonic_s())
+            # Beside receivers the source may wait for its topic: they can do their work meanwhile.
+            self._health.set_ready(SOURCE_PART, bool(self._servers()), "waiting for the group to share out partitions")
+        self._loop = asyncio.get_running_loop()
+        self._source.start()
+
+    def _source_turns(self) -> None:
+        if self._health:
+            self._health.beat(SOURCE_PART, monotonic_s())
+
+    def _source_assigned(self) -> None:
+        if self._health:
+            self._health.set_ready(SOURCE_PART, True)
+
+    def _source_failed(self, _error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self.failed.set)
 
     def _say_ready(self, problem: str | None) -> None:
         if self._health:
@@ -127,6 +190,7 @@ async def _run(settings: AgentSettings, registry: CollectorRegistry | None, heal
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return 2
-    await asked.wait()
+    failed = asyncio.ensure_future(agent.failed.wait())
+    await asyncio.wait([failed, asyncio.ensure_future(asked.wait())], return_when=asyncio.FIRST_COMPLETED)
     await agent.stop()
-    return 0
+    return EXIT_FAILED if failed.done() else 0

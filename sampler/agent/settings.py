@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sampler.agent.guard import GuardSettings
+from sampler.agent.repartition_settings import SourceSettings
+from sampler.config.server_tls import ServerTls
+from sampler.config.tracing import Tracing
+from sampler.config.transform import Transform
 from sampler.otlp import Hasher
 
 # librdkafka refuses a value longer than message.max.bytes, and the broker counts the batch around it too.
@@ -28,6 +33,7 @@ class PublisherSettings:
     max_message_bytes: int = 1_000_000
     delivery_timeout_ms: int = 10_000
     metadata_refresh_s: float = 180
+    trace_context: bool = False  # as headers, on records of one trace
 
     def __post_init__(self) -> None:
         if self.max_message_bytes < 2 * RECORD_OVERHEAD_BYTES:
@@ -52,13 +58,20 @@ class AgentSettings:
     """
 
     publisher: PublisherSettings
-    grpc_listen: str | None = "0.0.0.0:4317"
-    http_listen: str | None = "0.0.0.0:4318"
+    grpc_listen: str | None = "localhost:4317"
+    http_listen: str | None = "localhost:4318"
     max_request_bytes: int = 16 * 1024 * 1024
+    max_connection_age_ms: int = 0  # of gRPC; 0 is never
     stop_timeout_s: float = 15
+    source: SourceSettings | None = None
+    transform: Transform = field(default_factory=Transform)
+    tracing: Tracing = field(default_factory=Tracing)
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    grpc_tls: ServerTls | None = None
+    http_tls: ServerTls | None = None
 
     def __post_init__(self) -> None:
-        if self.grpc_listen is None and self.http_listen is None:
+        if self.grpc_listen is None and self.http_listen is None and self.source is None:
             raise ValueError("both grpc_listen and http_listen are switched off; the agent would receive nothing")
         if not 0 < self.max_request_bytes <= self.publisher.max_buffer_bytes:
             raise ValueError(
