@@ -26,7 +26,10 @@ TIMEOUT_S = 930.0
 @click.option("--since", metavar="DURATION", help="Only traces decided so long ago or later, such as 3m; without, all.")
 @click.option("--dry-run", is_flag=True, help="Only say which traces match.")
 @click.option("--token", envvar="TAILSAMPLER_WEB_TOKEN", help="web.token of the workers; best as a variable.")
-def rescue(workers: tuple[str, ...], where: str, since: str | None, dry_run: bool, token: str | None) -> int:
+@click.option("--ca-file", metavar="FILE", help="Certificates to trust, PEM, where the workers' pages are https.")
+def rescue(
+    workers: tuple[str, ...], where: str, since: str | None, dry_run: bool, token: str | None, ca_file: str | None
+) -> int:
     """Write traces whole that were dropped and that workers still keep (`retain_dropped` in the policy file).
 
     Their ids go to standard output, one a line; counts and what went wrong to standard error. Exit code 1 where a
@@ -41,7 +44,7 @@ def rescue(workers: tuple[str, ...], where: str, since: str | None, dry_run: boo
     failed = False
     for url in workers:
         try:
-            answer = _ask(url, wanted, token)
+            answer = _ask(url, wanted, token, ca_file)
         except click.ClickException as error:
             click.echo(f"{url}: {error.message}", err=True)
             failed = True
@@ -65,8 +68,9 @@ def _told(answer: Mapping[str, Any], dry_run: bool) -> str:
     return text
 
 
-def _ask(url: str, wanted: Mapping[str, Any], token: str | None) -> Mapping[str, Any]:
+def _ask(url: str, wanted: Mapping[str, Any], token: str | None, ca_file: str | None) -> Mapping[str, Any]:
     """The answer of one worker; ClickException with what it, or the way to it, has against the request."""
+    import ssl
     import urllib.error
     import urllib.request
 
@@ -78,7 +82,8 @@ def _ask(url: str, wanted: Mapping[str, Any], token: str | None) -> Mapping[str,
     body = json.dumps(wanted).encode()
     request = urllib.request.Request(f"{url.rstrip('/')}/rescue", body, headers)  # noqa: S310  # checked above
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
+        context = ssl.create_default_context(cafile=ca_file) if url.startswith("https") else None
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as reply:  # noqa: S310
             answer: Mapping[str, Any] = json.load(reply)
             return answer
     except urllib.error.HTTPError as error:

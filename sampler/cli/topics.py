@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sampler.cli.access import check_login
 from sampler.cli.options import FILE, brokers_option, config_option, read_config
 
 if TYPE_CHECKING:
+    from sampler.acls import Process
     from sampler.config.kafka import Kafka
     from sampler.topics import Finding
 
@@ -46,6 +48,7 @@ def create(config_path: Path | None, brokers: str | None, policies_path: Path | 
     from sampler.topics import TopicError, ensure_topics
 
     specs = topic_specs(kafka, _tenants(kafka, policies_path))
+    check_login(kafka)
     try:
         outcome = ensure_topics(admin_conf(kafka), specs)
     except TopicError as error:
@@ -66,6 +69,7 @@ def check(config_path: Path | None, brokers: str | None, policies_path: Path | N
     from sampler.topic_specs import topic_specs
     from sampler.topics import TopicError, check_topics
 
+    check_login(kafka)
     try:
         findings = check_topics(admin_conf(kafka), topic_specs(kafka, _tenants(kafka, policies_path)))
     except TopicError as error:
@@ -73,6 +77,37 @@ def check(config_path: Path | None, brokers: str | None, policies_path: Path | N
     if not findings:
         click.echo("all topics are as they should be")
     return _report(findings)
+
+
+@topics.command(short_help="Print the ACLs that the processes need.")
+@config_option
+@brokers_option
+@tenants_option
+@click.option("--principal", required=True, metavar="User:NAME", help="Whom to allow it.")
+@click.option(
+    "--process", "processes", type=click.Choice(["agent", "worker", "exporter", "create"]), multiple=True,
+    help="Only for these; several times. `create` is tailsampler topics create. Without, for all.",
+)  # fmt: skip
+def acls(
+    config_path: Path | None,
+    brokers: str | None,
+    policies_path: Path | None,
+    principal: str,
+    processes: tuple[Process, ...],
+) -> None:
+    """Print the commands of Kafka's kafka-acls.sh that allow what the processes do and nothing else.
+
+    Kafka is not asked. With kafka.create_topics off the processes need less.
+    """
+    from sampler.acls import PROCESSES, commands, needs_of
+
+    if not principal.startswith("User:"):
+        raise click.BadParameter("must begin with User:, such as User:tailsampler", param_hint="--principal")
+    settings = read_config(config_path, brokers)
+    tenants = _tenants(settings.kafka, policies_path)
+    needs = [need for process in processes or PROCESSES for need in needs_of(process, settings, tenants)]
+    for line in commands(tuple(dict.fromkeys(needs)), principal, settings.kafka.bootstrap):
+        click.echo(line)
 
 
 def unusable(kafka: Kafka, error: Exception) -> click.ClickException:

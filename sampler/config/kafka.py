@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from sampler.config.base import Section, TopicName
+from sampler.config.kafka_auth import Auth, Tls
 from sampler.config.units import PositiveDuration, Size, parse_duration
 
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 MASK = "**********"
 
 # Set by us because a promise rests on them; saying them differently would break it silently.
@@ -24,6 +24,11 @@ RESERVED = {
     "bootstrap.servers": "set kafka.brokers",
     "metadata.broker.list": "set kafka.brokers",
     "partitioner": "set kafka.partitioner",
+    "security.protocol": "set kafka.tls and kafka.auth.sasl, which hold for every client",
+    "sasl.mechanism": "set kafka.auth.sasl.mechanism, which holds for every client",
+    "sasl.mechanisms": "set kafka.auth.sasl.mechanism, which holds for every client",
+    "sasl.username": "set kafka.auth.sasl.username, which holds for every client",
+    "sasl.password": "set kafka.auth.sasl.password, which holds for every client",
 }
 _SECRET = re.compile(r"password|secret|token|key\.pem|oauthbearer\.config|sasl\.jaas", re.IGNORECASE)
 
@@ -37,6 +42,8 @@ def _brokers(value: Any) -> Any:
         raise ValueError("must name at least one broker, such as localhost:9092")
     for broker in brokers:
         if not re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}", broker):
+            if "@" in broker:
+                raise ValueError("a broker is host:port without user and password: set kafka.auth.sasl")
             raise ValueError(f"{broker!r} is not host:port, such as localhost:9092")
     return brokers
 
@@ -76,44 +83,6 @@ class Topics(Section):
         names = [self.spans, self.sampled, self.decisions, self.keyspace, self.dead_letter]
         if len(set(names)) != len(names):
             raise ValueError("two topics have the same name")
-        return self
-
-
-class Sasl(Section):
-    """User name and password for the brokers."""
-
-    username: str
-    password: SecretStr
-    """Best from a variable: `${env:KAFKA_PASSWORD}`."""
-    mechanism: Mechanism = "SCRAM-SHA-512"
-
-
-class Auth(Section):
-    """How the brokers know us."""
-
-    sasl: Sasl | None = None
-
-
-class Tls(Section):
-    """Encryption to the brokers. Without this block the connection is plain text, as with `insecure: true`."""
-
-    insecure: bool = False
-    """True switches TLS off (the Collector's word)."""
-    insecure_skip_verify: bool = False
-    """True accepts any certificate of the broker."""
-    ca_file: str | None = None
-    """Certificates to trust, PEM; without, those of the system."""
-    cert_file: str | None = None
-    """Our certificate, PEM; needs key_file."""
-    key_file: str | None = None
-    """Its private key, PEM."""
-    min_version: Literal["1.2", "1.3"] = "1.2"
-    """Lowest TLS version to speak."""
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together: set both or none")
         return self
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from typing import Any
 
-from sampler.config.kafka import Kafka, Tls
+from sampler.config.errors import ConfigError
+from sampler.config.kafka import Kafka
+from sampler.config.kafka_auth import OauthBearer, Sasl, Tls
+from sampler.config.secrets import read_secret
 
-Properties = dict[str, str | int | float | bool]
+Properties = dict[str, Any]
+"""Of a librdkafka client: plain values, its logger, and where tokens come from a file a callable."""
+
+LIBRDKAFKA_LOG = logging.getLogger("librdkafka")
+CLIENT_SECRET_KEY = "kafka.auth.sasl.oauthbearer.client_secret"  # noqa: S105
+PASSWORD_KEY = "kafka.auth.sasl.password"  # noqa: S105  # the name of a setting
 
 # Known only to one kind of client: the other would warn about them at every start.
 _PRODUCER_ONLY = (
@@ -29,20 +38,17 @@ def security_protocol(kafka: Kafka) -> str:
 
 
 def librdkafka_conf(kafka: Kafka) -> Properties:
-    """Properties for any librdkafka client: brokers, security, then the pass-through, which wins. Holds secrets."""
+    """Properties for any librdkafka client: brokers, security, log, then the pass-through, which wins. Holds secrets.
+
+    ConfigError where a secret's file cannot be read.
+    """
     conf: Properties = {"bootstrap.servers": kafka.bootstrap, "security.protocol": security_protocol(kafka)}
     if kafka.tls and not kafka.tls.insecure:
         conf.update(_librdkafka_tls(kafka.tls))
     if kafka.auth.sasl:
-        sasl = kafka.auth.sasl
-        conf.update(
-            {
-                "sasl.mechanism": sasl.mechanism,
-                "sasl.username": sasl.username,
-                "sasl.password": sasl.password.get_secret_value(),
-            }
-        )
-    return {**conf, **kafka.librdkafka}
+        conf.update(_librdkafka_sasl(kafka.auth.sasl))
+    # Without a logger the library writes to standard error in a form of its own.
+    return {**conf, "logger": LIBRDKAFKA_LOG, **kafka.librdkafka}
 
 
 def consumer_conf(kafka: Kafka) -> Properties:
@@ -73,21 +79,49 @@ def admin_conf(kafka: Kafka) -> Properties:
 
 
 def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
-    """The TLS settings as Python's clients take them, None where TLS is off.
-
-    OSError where a file cannot be read, ssl.SSLError where it is not what it should be.
-    """
+    """The TLS settings as Python's clients take them, None where TLS is off; ConfigError where a file is unfit."""
     tls = kafka.tls
     if tls is None or tls.insecure:
         return None
-    context = ssl.create_default_context(cafile=tls.ca_file)
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise _unfit(tls.ca_file, "ca_file", error) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.cert_file and tls.key_file:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
+        password = _key_password(tls)
+        try:
+            # A text in place of None: Python would ask at the terminal.
+            context.load_cert_chain(tls.cert_file, tls.key_file, password or "")
+        except (OSError, ssl.SSLError) as error:
+            raise _unfit(f"{tls.cert_file}, {tls.key_file}", "cert_file", error) from None
     return context
+
+
+def usable_files(kafka: Kafka) -> None:
+    """Read the files of `kafka.tls` and `kafka.auth`; ConfigError with the key of what cannot be used.
+
+    A library that is given a bad file says so late, and in its own words.
+    """
+    ssl_context(kafka)
+    sasl = kafka.auth.sasl
+    if sasl is None:
+        return
+    source = sasl.oauthbearer
+    if source is None:
+        _password(sasl)
+    elif source.token_file is not None:
+        from sampler.config.tokens import TokenError, fetch_token
+
+        try:
+            fetch_token(source)
+        except TokenError as error:
+            raise ConfigError.single("kafka", None, "auth.sasl.oauthbearer.token_file", str(error)) from None
+    else:
+        read_secret(source.client_secret, source.client_secret_file, CLIENT_SECRET_KEY)
 
 
 def aiokafka_options(kafka: Kafka) -> dict[str, Any]:
@@ -97,12 +131,12 @@ def aiokafka_options(kafka: Kafka) -> dict[str, Any]:
         "security_protocol": security_protocol(kafka),
         "ssl_context": ssl_context(kafka),
     }
-    if kafka.auth.sasl:
-        sasl = kafka.auth.sasl
+    sasl = kafka.auth.sasl
+    if sasl is not None and sasl.oauthbearer is not None:
+        options.update(sasl_mechanism=sasl.mechanism, sasl_oauth_token_provider=_token_provider(sasl.oauthbearer))
+    elif sasl is not None:
         options.update(
-            sasl_mechanism=sasl.mechanism,
-            sasl_plain_username=sasl.username,
-            sasl_plain_password=sasl.password.get_secret_value(),
+            sasl_mechanism=sasl.mechanism, sasl_plain_username=sasl.username, sasl_plain_password=_password(sasl)
         )
     return options
 
@@ -114,15 +148,45 @@ def faust_credentials(kafka: Kafka) -> Any:
     import faust
 
     context = ssl_context(kafka)
-    if kafka.auth.sasl is None:
-        return faust.SSLCredentials(context)
     sasl = kafka.auth.sasl
+    if sasl is None:
+        return faust.SSLCredentials(context)
+    if sasl.oauthbearer is not None:
+        from faust.auth import OAuthCredentials
+
+        return OAuthCredentials(oauth_cb=_token_provider(sasl.oauthbearer), ssl_context=context)
     return faust.SASLCredentials(
-        username=sasl.username,
-        password=sasl.password.get_secret_value(),
-        ssl_context=context,
-        mechanism=sasl.mechanism,
+        username=sasl.username, password=_password(sasl), ssl_context=context, mechanism=sasl.mechanism
     )
+
+
+def _librdkafka_sasl(sasl: Sasl) -> Properties:
+    source = sasl.oauthbearer
+    if source is None:
+        return {
+            "sasl.mechanism": sasl.mechanism,
+            "sasl.username": sasl.username or "",
+            "sasl.password": _password(sasl),
+        }
+    if source.token_file is not None:
+        from sampler.config.tokens import FileTokens
+
+        return {"sasl.mechanism": sasl.mechanism, "oauth_cb": FileTokens(source)}
+    secret = read_secret(source.client_secret, source.client_secret_file, CLIENT_SECRET_KEY)
+    conf: Properties = {
+        "sasl.mechanism": sasl.mechanism,
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": source.token_url or "",
+        "sasl.oauthbearer.client.id": source.client_id or "",
+        "sasl.oauthbearer.client.secret": secret or "",
+    }
+    if source.scope:
+        conf["sasl.oauthbearer.scope"] = source.scope
+    if source.extensions:
+        conf["sasl.oauthbearer.extensions"] = ",".join(f"{name}={value}" for name, value in source.extensions.items())
+    if source.ca_file:
+        conf["https.ca.location"] = source.ca_file
+    return conf
 
 
 def _librdkafka_tls(tls: Tls) -> Properties:
@@ -133,7 +197,29 @@ def _librdkafka_tls(tls: Tls) -> Properties:
         "ssl.key.location": tls.key_file,
     }
     conf.update({name: path for name, path in files.items() if path})
+    password = _key_password(tls)
+    if password is not None:
+        conf["ssl.key.password"] = password
     return conf
+
+
+def _token_provider(source: OauthBearer) -> Any:
+    from sampler.config.tokens import TokenProvider
+
+    return TokenProvider(source)
+
+
+def _password(sasl: Sasl) -> str:
+    return read_secret(sasl.password, sasl.password_file, PASSWORD_KEY) or ""
+
+
+def _key_password(tls: Tls) -> str | None:
+    return read_secret(tls.key_password, tls.key_password_file, "kafka.tls.key_password")
+
+
+def _unfit(files: str | None, key: str, error: Exception) -> ConfigError:
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+    return ConfigError.single(files or "system certificates", None, f"kafka.tls.{key}", f"cannot be used: {reason}")
 
 
 def _without(conf: Properties, prefixes: tuple[str, ...]) -> Properties:

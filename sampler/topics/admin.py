@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package
 )
 
 from sampler.clock import monotonic_s
+from sampler.topics.access import explained
 from sampler.topics.findings import ExistingTopic, Finding, Severity, compare
 from sampler.topics.specs import Role, TopicSpec
 
@@ -95,7 +96,7 @@ def _create(client: AdminClient, spec: TopicSpec) -> bool:
             return False
         raise TopicError(
             f"topic {spec.name} could not be created with {spec.partitions} partitions and "
-            f"{spec.replication_factor} replicas: {error.args[0].str()}"
+            f"{spec.replication_factor} replicas: {explained(error.args[0], spec.name, 'Create')}"
         ) from error
     return True
 

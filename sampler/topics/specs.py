@@ -13,7 +13,7 @@ BATCH_OVERHEAD_BYTES = 1024
 """What a batch of one record may be larger than the record; `max.message.bytes` limits the batch."""
 
 SHORT_HISTORY = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": "600000"}
-"""A new owner reads the decisions' whole topic: by Kafka's defaults that is a week of records long expired."""
+"""Workers read the decisions' and the keyspace topic whole: by Kafka's defaults with a week of records long expired."""
 
 
 class Role(enum.Enum):
@@ -70,7 +70,7 @@ class TopicPlan:
             Role.SPANS: (self.spans, self.partitions, stamped),
             Role.SAMPLED: (self.sampled, self.partitions, timed),
             Role.DECISIONS: (self.decisions, self.partitions, {**compacted, **SHORT_HISTORY}),
-            Role.KEYSPACE: (self.keyspace, 1, {**durable, "cleanup.policy": "compact"}),
+            Role.KEYSPACE: (self.keyspace, 1, {**durable, "cleanup.policy": "compact", **SHORT_HISTORY}),
             Role.DEAD_LETTER: (self.dead_letter, 1, timed),
         }
         return (

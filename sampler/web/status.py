@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
+
+
+class Page(Protocol):
+    """Something that says what runs here, as JSON."""
+
+    def text(self) -> str: ...
 
 
 class StatusPage:

@@ -35,9 +35,9 @@ process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller_port}{more}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy}{more}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
@@ -62,15 +62,21 @@ class KafkaCluster:
     `java_heap` is the `-Xmx` of every broker; `settings` are further lines of `server.properties`. The ports are free
     ones of the loopback address and stay the same over `kill_broker` and `start_broker`. Every broker has a second
     listener that names the port of a proxy as its own: `TcpProxy(cluster.proxy_routes)` stands before it.
+    `listeners` are further ones of the first broker: their names, and the security protocol of each.
     """
 
-    def __init__(self, brokers: int = 1, java_heap: str = "512m", settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, brokers: int = 1, java_heap: str = "512m", settings: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """Prepare; nothing runs yet. Quorums and replicated internal topics want one broker or three."""
         if brokers not in {1, 3}:
             raise ValueError(f"a cluster of the tests has 1 or 3 brokers, not {brokers}")
         self.brokers = brokers
         self._heap = java_heap
         self._settings = dict(settings or {})
+        self._protocols = dict(listeners or {})
+        self._more_ports: dict[str, int] = {}
         self._folder: Path | None = None
         self._ports: list[int] = []
         self._behind_ports: list[int] = []
@@ -94,7 +100,8 @@ class KafkaCluster:
         jars, runtime = kafka_jars(), java()
         self._folder = Path(tempfile.mkdtemp(prefix="tailsampler-kafka-"))
         try:
-            ports, n = free_ports(4 * self.brokers), self.brokers
+            ports, n = free_ports(4 * self.brokers + len(self._protocols)), self.brokers
+            self._more_ports = {name: ports.pop() for name in self._protocols}
             self._ports, self._behind_ports, self._proxy_ports = ports[:n], ports[n : 2 * n], ports[2 * n : 3 * n]
             self._prepare(ports[3 * n :], [runtime, "-cp", f"{jars}/*"])
             for node in self._nodes:
@@ -119,6 +126,10 @@ class KafkaCluster:
     def bootstrap(self) -> str:
         """`host:port` of every broker, comma-separated."""
         return ",".join(f"127.0.0.1:{port}" for port in self._ports)
+
+    def listener(self, name: str) -> str:
+        """`localhost:port` of one of the further listeners."""
+        return f"localhost:{self._more_ports[name]}"
 
     @property
     def proxied_bootstrap(self) -> str:
@@ -235,6 +246,8 @@ class KafkaCluster:
                 data=self._folder / f"data-{i}",
                 replicas=self.brokers,
                 min_isr=min(2, self.brokers),
+                more="".join(f",{name}://localhost:{port}" for name, port in self._more_ports.items() if not i),
+                protocols="".join(f",{name}:{protocol}" for name, protocol in self._protocols.items()),
             )
             properties.write_text(text + "".join(f"{key}={value}\n" for key, value in self._settings.items()))
             # A cluster id may not begin with a dash, which the tool would take for an option.

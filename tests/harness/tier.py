@@ -31,6 +31,8 @@ class Tier:
             name: f"{prefix}-{name}" for name in ("spans", "sampled", "decisions", "keyspace", "dead_letter")
         }
         self.group = f"{prefix}-group"
+        self.client: dict[str, Any] = {}
+        """What the `kafka:` block of processes started from now on has beside or in place of the usual."""
         self._folder = folder
         self._worker = {"session_timeout": session_timeout, "heartbeat_interval": "1s", **(worker or {})}
         # JSON is YAML: no quoting rules to get wrong here.
@@ -69,6 +71,7 @@ class Tier:
             "topics": self.topics,
             "group_id": self.group,
             "create_topics": False,
+            **self.client,
         }
         worker = {**self._worker, "data_dir": str(self._folder / name), **(worker or {})}
         agent = {"grpc": {"endpoint": "127.0.0.1:0"}, "http": {"endpoint": "127.0.0.1:0"}}

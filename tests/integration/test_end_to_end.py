@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -20,16 +17,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import Status, StatusCode
 
 from tests.harness.kafka import KafkaCluster
+from tests.harness.recording import encode, kept_by_hand, read_rows, recording
 from tests.harness.tier import Tier
 from tests.harness.traffic import read_sampled
 
 pytestmark = pytest.mark.kafka
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-RECORDING = "online_boutique_2022-08-22.csv.gz"
 ERRORS = {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}
 VIP = {"name": "vip", "type": "string_attribute", "string_attribute": {"key": "user.tier", "values": ["vip"]}}
-SPAN_IDS_PER_REQUEST = 500
+SPANS_PER_REQUEST = 500
 
 
 class Remembering(SpanExporter):
@@ -103,60 +100,9 @@ def test_the_real_sdk_over_grpc_to_kept_traces(
                 }
 
 
-def recording() -> Path:
-    """The recording, where somebody has put it."""
-    folder = os.environ.get("SAMPLER_TRACE_DATA") or Path(__file__).parents[3] / "shared" / "data"
-    return Path(folder) / RECORDING
-
-
-def read_rows(path: Path) -> list[list[str]]:
-    """Rows in order of their start: trace_id, span_id, parent_span_id, pod, operation, start, end."""
-    with gzip.open(path, "rt", newline="") as lines:
-        reader = csv.reader(lines)
-        next(reader)
-        return sorted(reader, key=lambda row: int(row[5]))
-
-
-def kept_by_hand(rows: list[list[str]]) -> dict[str, set[str]]:
-    """Span ids by trace id of what latency >= 1 s or a 5 % draw on the Collector's hash keeps, from the file alone."""
-    spans: dict[str, set[str]] = defaultdict(set)
-    starts: dict[str, int] = {}
-    ends: dict[str, int] = {}
-    for trace_id, span_id, _, _, _, start, end in rows:
-        spans[trace_id].add(span_id)
-        starts[trace_id] = min(starts.get(trace_id, int(start)), int(start))
-        ends[trace_id] = max(ends.get(trace_id, 0), int(end))
-
-    def hashed(trace_id: str) -> int:
-        state = 0xCBF29CE484222325
-        for byte in b"default-hash-seed" + bytes.fromhex(trace_id):
-            state = (state ^ byte) * 0x100000001B3 % 2**64
-        return state
-
-    return {
-        trace_id: ids
-        for trace_id, ids in spans.items()
-        if (ends[trace_id] - starts[trace_id]) // 1_000_000 >= 1000 or hashed(trace_id) <= (2**64 - 1) * 0.05
-    }
-
-
-def requests(rows: list[list[str]]) -> list[bytes]:
-    """The rows as export requests, as they would have come: in order of time, a ResourceSpans for each pod."""
-    made = []
-    for begin in range(0, len(rows), SPAN_IDS_PER_REQUEST):
-        data, by_pod = TracesData(), dict[str, object]()
-        for trace_id, span_id, parent_id, pod, operation, start, end in rows[begin : begin + SPAN_IDS_PER_REQUEST]:
-            if pod not in by_pod:
-                resource_spans = data.resource_spans.add()
-                value = resource_spans.resource.attributes.add(key="service.name").value
-                value.string_value = pod.rsplit("-", 2)[0]
-                by_pod[pod] = resource_spans.scope_spans.add()
-            by_pod[pod].spans.add(  # type: ignore[attr-defined]  # a ScopeSpans
-                trace_id=bytes.fromhex(trace_id), span_id=bytes.fromhex(span_id), name=operation,
-                parent_span_id=bytes.fromhex(parent_id), start_time_unix_nano=int(start), end_time_unix_nano=int(end),
-            )  # fmt: skip
-        made.append(data.SerializeToString())
-    return made
+def batches(rows: list[list[str]]) -> list[bytes]:
+    """The rows as export requests, as they would have come: in order of time."""
+    return [encode(rows[begin : begin + SPANS_PER_REQUEST]) for begin in range(0, len(rows), SPANS_PER_REQUEST)]
 
 
 def test_the_recording_through_real_kafka_keeps_what_a_plain_script_keeps(
@@ -176,7 +122,7 @@ def test_the_recording_through_real_kafka_keeps_what_a_plain_script_keeps(
         tier.start_worker()
         with grpc.insecure_channel(tier.grpc_endpoint) as channel:
             export = channel.unary_unary(EXPORT)
-            answers = [export.future(request, timeout=60) for request in requests(rows)]
+            answers = [export.future(request, timeout=60) for request in batches(rows)]
             assert {answer.result() for answer in answers} == {b""}
         tier.wait_decided(90)
         found = read_sampled(kafka.read_all(tier.topics["sampled"]))

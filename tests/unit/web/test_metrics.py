@@ -6,9 +6,24 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.samples import Exemplar
 
-from sampler.metrics import CounterSpec, HistogramSpec, MetricSet, WorkerMetrics
+from sampler.metrics import (
+    METRIC_SETS,
+    STANDARD_METRICS,
+    AgentMetrics,
+    CounterSpec,
+    HistogramSpec,
+    MetricSet,
+    WorkerMetrics,
+    add_buckets,
+    observe_many,
+    process_registry,
+)
 from sampler.metrics_doc import metrics_page
+from sampler.web.health import Health
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,7 +42,7 @@ def test_metrics_are_made_in_the_given_registry() -> None:
 
 def test_names_follow_prometheus_rules() -> None:
     """One prefix, `_total` on counters alone, buckets in order, a help that is a sentence."""
-    for spec in WorkerMetrics.specs():
+    for spec in (spec for group in METRIC_SETS for spec in group.specs()):
         assert spec.name.startswith("tailsampler_")
         assert spec.name.endswith("_total") == isinstance(spec, CounterSpec)
         assert spec.help.endswith(".")
@@ -59,6 +74,51 @@ def test_a_set_is_declared_by_its_attributes() -> None:
     Own(registry).things_total.labels(kind="a").inc()
     assert Own.things_total.name == "tailsampler_things_total"
     assert registry.get_sample_value("tailsampler_things_total", {"kind": "a"}) == 1
+
+
+def test_series_with_known_labels_exist_from_the_start() -> None:
+    """An alert on the growth of a counter does not see the step from nothing to 1."""
+    registry = CollectorRegistry()
+    WorkerMetrics(registry)
+    for outcome in ("success", "unchanged", "failure"):
+        assert registry.get_sample_value("tailsampler_policy_reloads_total", {"outcome": outcome}) == 0
+    AgentMetrics(registry).count_request("grpc", "ok")
+    labels = {"transport": "http", "outcome": "buffer_full"}
+    assert registry.get_sample_value("tailsampler_agent_requests_total", labels) == 0
+
+
+def test_many_are_observed_at_once_with_an_example() -> None:
+    """The same as one after the other; the exemplar stands at the bucket of its value."""
+
+    class Own(MetricSet):
+        wait_seconds = HistogramSpec("Wait.", buckets=(1.0, 2.0))
+
+    registry = CollectorRegistry()
+    histogram = Own(registry).wait_seconds
+    observe_many(histogram, 1.0, 3)
+    observe_many(histogram, 1.5, 2, Exemplar({"trace_id": "ab"}, 1.5, 7.0))
+    observe_many(histogram, 9.0, 1)
+    add_buckets(histogram, [1, 0, 2], 21.0)
+    counts = {
+        le: registry.get_sample_value("tailsampler_wait_seconds_bucket", {"le": le}) for le in ("1.0", "2.0", "+Inf")
+    }
+    assert counts == {"1.0": 4, "2.0": 6, "+Inf": 9}
+    assert registry.get_sample_value("tailsampler_wait_seconds_sum") == 3 + 3 + 9 + 21
+    (family,) = text_string_to_metric_families(generate_latest(registry).decode())
+    assert {s.labels["le"]: s.exemplar.labels["trace_id"] for s in family.samples if s.exemplar} == {"2.0": "ab"}
+
+
+def test_a_registry_tells_of_its_process() -> None:
+    """What was built, how large the process is, and whether it is ready, asked anew at every scrape."""
+    health = Health()
+    registry = process_registry("worker", health)
+    assert registry.get_sample_value("tailsampler_ready") == 1
+    health.set_ready("table", False, "recovering")
+    assert registry.get_sample_value("tailsampler_ready") == 0
+    (info,) = (each for each in registry.collect() if each.name == "tailsampler_build_info")
+    assert [sample.labels["program"] for sample in info.samples] == ["worker"]
+    names = {sample.name for family in registry.collect() for sample in family.samples}
+    assert names >= set(STANDARD_METRICS)
 
 
 def test_the_page_of_metrics_is_current() -> None:
