@@ -60,7 +60,7 @@ def kafka_jars() -> Path:
     if ready.is_dir():
         return ready
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / f"{ready.name}.lock"):
+    with locked(cache / f"{ready.name}.lock"):
         if not ready.is_dir():
             _fetch(ready)
     return ready
@@ -89,7 +89,7 @@ def _fetch(ready: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock among processes; the system gives it back even if this one is killed."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
