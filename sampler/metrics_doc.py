@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.metrics import MetricWrapperBase
-
-from sampler.agent.metrics import AgentMetrics
-from sampler.metrics import WorkerMetrics
+from sampler.metrics import METRIC_SETS, STANDARD_METRICS, MetricSet, MetricSpec
 
 HEAD = """# Metrics
 
@@ -18,26 +14,28 @@ for. Counters end with `_total`; histograms have `_bucket`, `_sum` and `_count` 
 This page is generated: `python -m sampler.metrics_doc > docs/metrics.md`.
 """
 
+STANDARD = """## Every process: standard names
+
+Prometheus' own client libraries have these for any program; on Linux only.
+
+| name | meaning |
+| --- | --- |
+""" + "".join(f"| `{name}` | {meaning} |\n" for name, meaning in STANDARD_METRICS.items())
+
 
 def metrics_page() -> str:
     """The whole page."""
-    registry = CollectorRegistry()
-    groups = (("Worker", WorkerMetrics(registry)), ("Agent", AgentMetrics(registry)))
-    return "\n".join([HEAD, *(f"## {title}\n\n{_table(group)}" for title, group in groups)])
+    return "\n".join([HEAD, *(f"## {group.title}\n\n{_table(group)}" for group in METRIC_SETS), STANDARD])
 
 
-def _table(group: object) -> str:
-    lines = ["| name | type | labels | meaning |", "| --- | --- | --- | --- |"]
-    metrics = [value for value in vars(group).values() if isinstance(value, MetricWrapperBase)]
-    lines += [_row(metric) for metric in metrics]
-    return "\n".join(lines) + "\n"
+def _table(group: type[MetricSet]) -> str:
+    lines = ["| name | type | unit | labels | meaning |", "| --- | --- | --- | --- | --- |"]
+    return "\n".join([*lines, *(_row(spec) for spec in group.specs())]) + "\n"
 
 
-def _row(metric: MetricWrapperBase) -> str:
-    # prometheus_client tells names and labels of a metric that has no values yet through its private fields only.
-    name = metric._name + ("_total" if metric._type == "counter" else "")
-    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-    return f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |"
+def _row(spec: MetricSpec) -> str:
+    labels = ", ".join(f"`{label}`" for label in spec.labels)
+    return f"| `{spec.name}` | {spec.kind} | {spec.unit} | {labels} | {spec.help} |"
 
 
 if __name__ == "__main__":

@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from sampler.otlp import Scanner
 
 
-def _module(name: str) -> Any:
+def optional_module(name: str) -> Any:
+    """A compiled module of this package, None where it is not installed."""
     try:
         return importlib.import_module(f"sampler.otlp._compiled.{name}")
     except ImportError:
         return None
 
 
-_partition, _summary, _scanner = _module("partition"), _module("summary"), _module("scanner")
-_hashing = _module("hashing")
+_partition, _summary, _scanner = optional_module("partition"), optional_module("summary"), optional_module("scanner")
+_hashing = optional_module("hashing")
 COMPILED = None not in (_partition, _summary, _scanner)
 """Whether the compiled scanner is installed."""
 

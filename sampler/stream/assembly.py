@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import faust
+from rocksdict import Rdict
 
 from sampler.clock import monotonic_s, wall_ms
 from sampler.config import Config, PolicyFile
-from sampler.config.security import consumer_conf, faust_credentials, producer_conf
+from sampler.config.last_good import LastGood
+from sampler.config.security import admin_conf, consumer_conf, faust_credentials, producer_conf
 from sampler.engine.chunk_store import ChunkStore
+from sampler.engine.overload import OverloadRule
 from sampler.engine.retention import Retention
 from sampler.engine.settings import AnnotationSettings, EngineSettings
 from sampler.engine.spill import RocksSpill
-from sampler.metrics import WorkerMetrics
+from sampler.metrics import KeyspaceMetrics, WorkerMetrics
 from sampler.otlp import get_scanner
+from sampler.selftrace import tracer_of
+from sampler.selftrace.places import trace_worker
 from sampler.stream.app import AppSettings, create_app
 from sampler.stream.checkpoints import Checkpoints
 from sampler.stream.fatal import RecoveryAlarm, die, fatal
@@ -34,8 +40,13 @@ from sampler.stream.reload import PolicyReloader, PolicyWatch
 from sampler.stream.report import Reporter
 from sampler.stream.rescue import RescueDesk
 from sampler.stream.rescue_http import RescueAction
+from sampler.stream.rocksdb_report import RocksDbReport
+from sampler.stream.service_report import ServiceReport
 from sampler.stream.span_source import SpanSource
+from sampler.stream.tier_link import TierLink
+from sampler.stream.topic_retention import TopicRetention
 from sampler.stream.topics import TopicLoader
+from sampler.stream.transforming import transformed
 from sampler.stream.watch import AppView, Watch
 from sampler.stream.watchdog import Watchdog
 from sampler.web.actions import Actions
@@ -50,6 +61,7 @@ RETAINED, SPILLED = "retained", "spans"
 def engine_settings(config: Config, policies: PolicyFile, partitions: int) -> EngineSettings:
     """What the engine takes from both files."""
     block, names = policies.tail_sampling, config.worker.annotation.names
+    overload = config.worker.overload
     return EngineSettings(
         decision_wait_ms=block.decision_wait.ms,
         decision_wait_after_root_ms=block.decision_wait_after_root_received.ms,
@@ -57,6 +69,7 @@ def engine_settings(config: Config, policies: PolicyFile, partitions: int) -> En
         maximum_spans_per_trace=block.maximum_spans_per_trace,
         decision_ttl_ms=(policies.decision_ttl or config.worker.decision_cache.ttl).ms,
         retain_dropped_ms=block.retain_dropped.ms,
+        drop_pending_at_stop=block.drop_pending_traces_on_shutdown,
         # Headroom for the key, the record's own header and the batch around it.
         max_output_bytes=config.kafka.max_message_bytes - 1024,
         partitions=partitions,
@@ -68,6 +81,7 @@ def engine_settings(config: Config, policies: PolicyFile, partitions: int) -> En
             incoming_probability=policies.incoming_probability,
             incoming_probability_default=policies.incoming_probability_default,
         ),
+        overload=OverloadRule(overload.lag_limit.ms, overload.max_share) if overload.lag_limit.ms else None,
     )
 
 
@@ -86,22 +100,22 @@ def assemble(
     What can be asked of it is added to `actions`.
     """
     topics = config.kafka.topics
-    source = SpanSource(
-        consumer_conf(config.kafka), topics.spans, initial=config.worker.initial_offset, monotonic_s=monotonic_s
-    )
+    source = _source(config)
     outputs = _outputs(config, partitions)
-    store, limits = _trace_table(config, data_dir)
+    store, limits, spilled = _trace_table(config, data_dir)
     pressure = make_pressure(config.worker, data_dir, outputs, source, store, health)
-    lease = Lease(config.worker.session_timeout.ms / 1000)
-    node = Node(topics.spans, source, outputs, lease, health, pressure, monotonic_s)
+    node = Node(topics.spans, source, outputs, _lease(config), health, pressure, monotonic_s)
     app, table, topic = create_app(_app_settings(config, partitions[topics.spans], data_dir), node)
     seen = AppView(app, topics.spans)
+    retained = _retention(config, data_dir)
+    services = ServiceReport(metrics, most) if (most := config.worker.metrics.services) else None
+    tier = _tier_link(config, partitions[topics.spans], source, metrics)
     pipeline = Pipeline(
         engine_settings(config, policies, partitions[topics.spans]),
         policies.policy_set,
         get_scanner(config.worker.scanner),
         store,
-        outputs,
+        transformed(outputs, config, metrics.registry),
         table,
         limits=limits,
         committed=seen.committed,
@@ -110,22 +124,33 @@ def assemble(
         wall_ms=wall_ms,
         read_header=source.read_header,
         checkpoints=Checkpoints(data_dir / "checkpoint"),
-        retention=_retention(config, data_dir),
+        retention=retained,
+        services=services,
+        exchange_of=tier.exchange_of,
     )
+    _attach(config, pipeline, outputs, tier)
+    span_retention = _span_retention(app, config)
+    databases = {"decisions": table.databases, "spans": spilled, "retained": retained.databases}
+    reports = PressureReport(metrics, outputs, pressure), services, span_retention, RocksDbReport(metrics, databases)
+    recovered = partial(getattr, table.table, "records_read_ahead")
     reporter = Reporter(
-        metrics, pipeline, source, outputs, store, policies.policy_set, page, PressureReport(metrics, outputs, pressure)
-    )
-    node.attach(pipeline, reporter, Watch(Watchdog(watchdog_limits(config.worker)), pipeline, source, seen, wall_ms))
-    _connect(app, topic, table.table, node)
-    switch = PolicySwitch(
-        policies, pipeline, reporter, page,
-        lambda changed: engine_settings(config, changed, partitions[topics.spans]), wall_ms,
+        metrics, pipeline, source, outputs, store, policies.policy_set, page, *reports, recovered,
+        config.worker.metrics.keys,
     )  # fmt: skip
-    policy_watch = PolicyWatch(policies, TopicLoader(config.kafka, policies.given_plugins, outputs))
-    _reload(app, PolicyReloader(policy_watch, config.worker.policies_reload_interval.seconds, switch.tell))
+    node.attach(pipeline, reporter, _watch(config, pipeline, source, seen), tier)
+    _connect(app, topic, table.table, node)
+    settings_of = partial(engine_settings, config, partitions=partitions[topics.spans])
+    switch = PolicySwitch(policies, pipeline, reporter, page, settings_of, wall_ms, tier.use_policies)
+    loader = TopicLoader(config.kafka, policies.given_plugins, outputs)
+    _reload(app, config, PolicyWatch(policies, loader, LastGood(data_dir).keep), switch)
     _rescue(app, RescueDesk(pipeline, get_scanner(config.worker.scanner), node.may_fetch), actions)
-    logging.getLogger("faust.tables.recovery").addHandler(RecoveryAlarm())
     return app
+
+
+def _attach(config: Config, pipeline: Pipeline, outputs: Outputs, tier: TierLink) -> None:
+    """Connect the pipeline with those that look at it: the tier, and the worker's traces of itself."""
+    trace_worker(tracer_of(config.tracing, "worker"), pipeline, outputs)
+    tier.attach(pipeline)
 
 
 def node_of(app: faust.App) -> Node:
@@ -133,8 +158,47 @@ def node_of(app: faust.App) -> Node:
     return cast(Node, app.tail)  # type: ignore[attr-defined]  # put there by `create_app`
 
 
-def _reload(app: Any, reloader: PolicyReloader) -> None:
+def _span_retention(app: Any, config: Config) -> TopicRetention:
+    """Have the app ask for the span topic's retention now and then."""
+    retention = TopicRetention(admin_conf(config.kafka), config.kafka.topics.spans)
+
+    @app.task  # type: ignore[untyped-decorator]  # Faust is untyped here
+    async def asking() -> None:
+        await retention.run()
+
+    return retention
+
+
+def _watch(config: Config, pipeline: Pipeline, source: SpanSource, seen: AppView) -> Watch:
+    """What notices stalls, also those of the recovery, which Faust only logs."""
+    logging.getLogger("faust.tables.recovery").addHandler(RecoveryAlarm())
+    return Watch(Watchdog(watchdog_limits(config.worker)), pipeline, source, seen, wall_ms)
+
+
+def _lease(config: Config) -> Lease:
+    return Lease(config.worker.session_timeout.ms / 1000)
+
+
+def _source(config: Config) -> SpanSource:
+    return SpanSource(
+        consumer_conf(config.kafka),
+        config.kafka.topics.spans,
+        initial=config.worker.initial_offset,
+        monotonic_s=monotonic_s,
+    )
+
+
+def _tier_link(config: Config, partitions: int, source: SpanSource, metrics: WorkerMetrics) -> TierLink:
+    kafka = config.kafka
+    return TierLink(
+        kafka.topics.keyspace, partitions, source, consumer_conf(kafka), producer_conf(kafka),
+        KeyspaceMetrics(metrics.registry), monotonic_s, wall_ms,
+    )  # fmt: skip
+
+
+def _reload(app: Any, config: Config, watch: PolicyWatch, switch: PolicySwitch) -> None:
     """Have the app look at the policy file for as long as it runs."""
+    reloader = PolicyReloader(watch, config.worker.policies_reload_interval.seconds, switch.tell)
 
     @app.task  # type: ignore[untyped-decorator]  # Faust is untyped here
     async def reloading() -> None:
@@ -173,6 +237,7 @@ def _outputs(config: Config, partitions: Mapping[str, int]) -> Outputs:
         dead_letter_topic=topics.dead_letter,
         partitioner=config.kafka.partitioner,
         on_fatal=die,
+        trace_context=config.worker.trace_context_headers,
     )
 
 
@@ -196,15 +261,17 @@ def _app_settings(config: Config, span_partitions: int, data_dir: Path) -> AppSe
     )
 
 
-def _trace_table(config: Config, data_dir: Path) -> tuple[ChunkStore, PipelineLimits]:
+def _trace_table(config: Config, data_dir: Path) -> tuple[ChunkStore, PipelineLimits, Callable[[], list[Rdict]]]:
+    """The table, its hard limits, and how to find the databases it spills to."""
     table = config.worker.trace_table
     memory_bytes, disk_bytes, reserve_bytes = (
         size * MIB for size in (table.memory_limit_mib, table.disk_limit_mib, table.disk_reserve_mib)
     )
     if not disk_bytes:
-        return ChunkStore(), PipelineLimits(table.max_traces, memory_limit_bytes=memory_bytes)
-    store = ChunkStore(memory_bytes, RocksSpill(data_dir / SPILLED, reserve_bytes=reserve_bytes))
-    return store, PipelineLimits(table.max_traces, disk_bytes, max(memory_bytes, 1))
+        return ChunkStore(), PipelineLimits(table.max_traces, memory_limit_bytes=memory_bytes), list
+    spill = RocksSpill(data_dir / SPILLED, reserve_bytes=reserve_bytes)
+    limits = PipelineLimits(table.max_traces, disk_bytes, max(memory_bytes, 1))
+    return ChunkStore(memory_bytes, spill), limits, spill.databases
 
 
 def _connect(app: Any, topic: Any, table: Any, node: Node) -> None:

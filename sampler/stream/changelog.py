@@ -13,6 +13,8 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from rocksdict import WriteBatch
 
+from sampler.log_fields import where
+
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 500
@@ -66,7 +68,9 @@ def read_changelog(
                 batch.put(offset_key, str(offsets[partition]).encode())
                 tables[partition].write(batch)
     except KafkaException as error:
-        logger.warning("%s: read ahead only in part, the rest follows more slowly: %s", topic, error)
+        logger.warning(
+            "%s: read ahead only in part, the rest follows more slowly: %s", topic, error, extra=where(topic)
+        )
     finally:
         consumer.close()
     return records

@@ -17,9 +17,11 @@ from faust.stores import STORES, rocksdb
 from faust.streams import _current_event, current_event
 from faust.types import TP
 from faust.types.tuples import FutureMessage
+from rocksdict import Rdict
 
 from sampler.clock import monotonic_s
 from sampler.engine.decision_record import DecisionRecord, RecordError, decode
+from sampler.log_fields import where
 from sampler.stream.changelog import read_changelog
 
 logger = logging.getLogger(__name__)
@@ -86,9 +88,11 @@ class DecisionStore(rocksdb.Store):
                     timeout_s=HEAD_START_S, monotonic_s=monotonic_s,
                 ),
             )  # fmt: skip
+            table.records_read_ahead += read
             logger.info(
                 "read %d records of %s for %d partitions in %.2f s",
                 read, table.changelog_topic_name, len(ours), monotonic_s() - start_s,
+                extra=where(table.changelog_topic_name),
             )  # fmt: skip
 
     def _del(self, key: bytes) -> None:
@@ -150,6 +154,8 @@ class _Table(faust.Table[bytes, bytes]):
     """A table that remembers its last changelog message, so that one can wait for it to reach the brokers."""
 
     last_sent: FutureMessage
+    records_read_ahead = 0
+    """Records that the store has read back before Faust's recovery."""
 
     def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
         """Send a change to the changelog topic."""
@@ -202,6 +208,10 @@ class DecisionTable:
         )  # fmt: skip
         app.tables.add(cast(Any, self.table))
 
+    def databases(self) -> list[Rdict]:
+        """The open databases, to be looked at."""
+        return list(cast(DecisionStore, self.table.data)._dbs.values())
+
     def put(self, partition: int, record: DecisionRecord) -> FutureMessage:
         """Write a record; what is returned is done when the brokers have it.
 
@@ -232,7 +242,8 @@ class DecisionTable:
             try:
                 records.append(decode(key, value))
             except RecordError as error:
-                logger.error("decision table, partition %d, key %s: %s", partition, key.hex(), error)
+                about = where(self.table.changelog_topic_name, partition)
+                logger.error("decision table, partition %d, key %s: %s", partition, key.hex(), error, extra=about)
         return records
 
     @contextmanager

@@ -16,6 +16,7 @@ class Waiting(NamedTuple):
     settlement: Settlement
     pending: PendingSettlement
     messages: int
+    traces: int
     size_bytes: int
 
 
@@ -28,13 +29,13 @@ class _Line:
 class Lines:
     """Who is next: of each partition only so much is under way as its largest settlement has been.
 
-    While the broker answers nothing, decisions are made as ever and wait here. `messages` and `size_bytes` are what
-    waits in all lines.
+    A settlement is under way until its decisions are recorded: until then a crash repeats it. While the broker answers
+    nothing, decisions are made as ever and wait here. `messages` and `size_bytes` are what waits in all lines.
     """
 
     def __init__(self) -> None:
         self._lines: dict[int, _Line] = {}
-        self._largest = 0
+        self._largest = self._most_traces = 0
         self.messages = 0
         self.size_bytes = 0
 
@@ -43,8 +44,10 @@ class Lines:
         payloads = [payload for _, payload in settlement.outputs]
         payloads += [payload for _, _, payload in settlement.routed]
         payloads += [letter.value for letter in settlement.dead_letters]
-        waiting = Waiting(settlement, pending, len(payloads), sum(map(len, payloads)))
+        traces = len(settlement.written_traces)
+        waiting = Waiting(settlement, pending, len(payloads), traces, sum(map(len, payloads)))
         self._largest = max(self._largest, waiting.messages)
+        self._most_traces = max(self._most_traces, traces)
         self.messages += waiting.messages
         self.size_bytes += waiting.size_bytes
         self._lines.setdefault(partition, _Line()).waiting.append(waiting)
@@ -52,15 +55,16 @@ class Lines:
     def next(self, partition: int) -> list[Waiting]:
         """Those of a line that may be sent now; they have left it. What was given up meanwhile leaves it too."""
         line = self._lines[partition]
-        if any(pending.unacknowledged and not pending.failed for pending in line.under_way):
+        if any(not (pending.finished or pending.failed) for pending in line.under_way):
             return []
         sent: list[Waiting] = []
-        messages = 0
-        while line.waiting and (not messages or messages + line.waiting[0].messages <= self._largest):
+        messages = traces = 0
+        while line.waiting and (not messages or self._fit(line.waiting[0], messages, traces)):
             first = self._leave(line)
             if not first.pending.failed:
                 sent.append(first)
                 messages += first.messages
+                traces += first.traces
         line.under_way = [each.pending for each in sent]
         return sent
 
@@ -74,6 +78,10 @@ class Lines:
             while line.waiting:
                 pending = self._leave(line).pending
                 pending.unacknowledged, pending.failed = 0, True
+
+    def _fit(self, waiting: Waiting, messages: int, traces: int) -> bool:
+        """Whether it may go with so many others."""
+        return messages + waiting.messages <= self._largest and traces + waiting.traces <= self._most_traces
 
     def _leave(self, line: _Line) -> Waiting:
         first = line.waiting.popleft()

@@ -11,8 +11,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from sampler.engine.settlement import Settlement
 from sampler.engine.watermark import PendingSettlement
+from sampler.log_fields import where
 from sampler.otlp import Hasher, ScanError, message_key, partition_of
 from sampler.otlp.annotate import divide
+from sampler.otlp.trace_context import trace_context_of
 from sampler.stream.lines import Lines
 from sampler.stream.producers import Answer, Producers
 from sampler.stream.refusals import Headers, Refusals, Sent
@@ -40,6 +42,7 @@ class Outputs:
     What the broker refuses is kept and sent again until it is taken; see `send_again`. Only what was purged makes its
     settlement fail. `unacknowledged_bytes` is what is under way. `on_fatal` is called when the producer can no longer
     be used. `topics` has the partitions of every topic that kept spans go to: the sampled one, and those of tenants.
+    With `trace_context` kept traces carry it in headers.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Outputs:
         dead_letter_topic: str,
         partitioner: Hasher,
         on_fatal: Callable[[str], None],
+        trace_context: bool = False,
     ) -> None:
         self._producers = Producers(conf, on_fatal)
         self._span_topic = span_topic
@@ -61,6 +65,7 @@ class Outputs:
         self._dead_letter_topic = dead_letter_topic
         self._partitioner = partitioner
         self._on_fatal = on_fatal
+        self._trace_context = trace_context
         self._refusals = Refusals()
         self._at_once: list[Sent] = []
         self._lines = Lines()
@@ -76,6 +81,11 @@ class Outputs:
 
     def __len__(self) -> int:
         return len(self._producers) + len(self._refusals) + len(self._at_once) + self._lines.messages
+
+    @property
+    def waiting(self) -> bool:
+        """Whether outputs wait until those before them are acknowledged and their decisions recorded."""
+        return self._lines.messages > 0
 
     @property
     def refused(self) -> str:
@@ -191,6 +201,8 @@ class Outputs:
         on_delivery: Answer,
         headers: Headers | None = None,
     ) -> None:
+        if self._trace_context and topic != self._dead_letter_topic:
+            headers = trace_context_of(value)
         try:
             self._producers.produce(topic, value, key, to, on_delivery, headers)
         except KafkaException as refusal:
@@ -223,7 +235,7 @@ class Outputs:
             self.limits[sent.topic] = limit
             logger.warning(
                 "%s refuses a record of %d bytes: traces for it are cut to %d bytes from now on. Its max.message.bytes "
-                "is below kafka.max_message_bytes", sent.topic, size, limit,
+                "is below kafka.max_message_bytes", sent.topic, size, limit, extra=where(sent.topic),
             )  # fmt: skip
         pieces = self._cut(sent, limit)
         self._at_once += pieces if len(pieces) > 1 or sent.topic == self._dead_letter_topic else [self._buried(sent)]
@@ -254,6 +266,8 @@ class Outputs:
         self.dead_letters["span_too_large"] += 1
         trace_id = (sent.key or b"").decode()
         error = f"a span of trace {trace_id} is {len(sent.value)} bytes, which {sent.topic} refuses as too large"
+        about = where(self._dead_letter_topic, sent.source, trace_id=trace_id)
+        logger.warning("partition %d: %s; to the dead-letter topic", sent.source, error, extra=about)
         headers = self._headers(sent.source, None, "span_too_large", error)
         return Sent(self._dead_letter_topic, None, sent.value, -1, headers, sent.pending, sent.source)
 

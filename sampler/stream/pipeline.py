@@ -8,40 +8,26 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from policies.any_set import AnyPolicySet
+from policies.exchange import Exchange
 from sampler.engine.checkpoint import CheckpointError
 from sampler.engine.chunk_store import ChunkStore
-from sampler.engine.decision_memory import DecisionMemory, trustworthy
-from sampler.engine.decision_record import DecisionRecord, Owner
+from sampler.engine.decision_memory import DecisionMemory, owner_after, trustworthy
 from sampler.engine.partition import PartitionEngine, PartitionStart
 from sampler.engine.retention import Retention
 from sampler.engine.settings import EngineSettings
-from sampler.engine.settlement import EngineCounts, Settlement
-from sampler.engine.watermark import PendingSettlement, Recording, Watermark
+from sampler.engine.settlement import EngineCounts
+from sampler.engine.watermark import PendingSettlement, Watermark
+from sampler.log_fields import where
 from sampler.otlp import Scanner, ScanPlan, compile_plan
 from sampler.stream.batch import SpanBatch
 from sampler.stream.checkpoints import Checkpoints
 from sampler.stream.relief import PipelineLimits, Relief
+from sampler.stream.sinks import ByService, OutputSink, RecordSink
 
 logger = logging.getLogger(__name__)
-
-
-class OutputSink(Protocol):
-    """Where outputs go."""
-
-    unacknowledged_bytes: int
-
-    def send(self, settlement: Settlement, pending: PendingSettlement, partition: int) -> None: ...
-
-
-class RecordSink(Protocol):
-    """Where decisions are recorded."""
-
-    def put(self, partition: int, record: DecisionRecord) -> Recording: ...
-    def forget(self, partition: int, keys: list[bytes]) -> None: ...
-    def recovered(self, partition: int) -> list[DecisionRecord]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -83,9 +69,14 @@ class Pipeline:
         read_header: Callable[[str], None] = lambda _: None,
         checkpoints: Checkpoints | None = None,
         retention: Retention | None = None,
+        services: ByService | None = None,
+        exchange_of: Callable[[int], Exchange | None] = lambda _: None,
     ) -> None:
-        """`read_header` is told which header of the records names tenants, now and whenever it changes."""
-        self._counts = EngineCounts()
+        """`read_header` is told which header of the records names tenants, now and whenever it changes; `exchange_of`
+        gives what tells a partition's limiters of the other partitions.
+        """
+        self._services = services
+        self._counts = self._new_counts()
         self._settings = settings
         self._policies = policies
         self._scanner = scanner
@@ -100,6 +91,7 @@ class Pipeline:
         self._read_header = read_header
         self._checkpoints = checkpoints
         self.retention = retention
+        self._exchange_of = exchange_of
         self._read_header(policies.by_header.name)
         self._works: dict[int, _Work] = {}
         self._relief = Relief(limits, store, lambda: [work.engine for work in self._works.values()])
@@ -157,10 +149,18 @@ class Pipeline:
 
     def take_counts(self) -> EngineCounts:
         """What happened since the last call."""
-        counts, self._counts = self._counts, EngineCounts()
+        counts, self._counts = self._counts, self._new_counts()
         for work in (*self._works.values(), *self._held.values()):
             work.engine.count_into(self._counts)
         return counts
+
+    def _new_counts(self) -> EngineCounts:
+        return EngineCounts(services=None if self._services is None else self._services.received)
+
+    @property
+    def decision_wait_ms(self) -> int:
+        """How long a trace waits, by the running policies."""
+        return self._settings.decision_wait_ms
 
     @property
     def plan(self) -> ScanPlan:
@@ -192,6 +192,15 @@ class Pipeline:
         if step is not None:
             self._decide_early(*step)
         return step is not None
+
+    def drop_pending(self) -> int:
+        """The worker ends: drop the undecided traces where the settings say so, and return how many there were."""
+        dropped = 0
+        for work in self._works.values() if self._settings.drop_pending_at_stop else ():
+            dropped += len(work.engine.table)
+            work.engine.drop_all()
+            self._hand_out(work)
+        return dropped
 
     def hold_all(self) -> None:
         """The group is being rebalanced: work on every partition rests until it is known who has it next.
@@ -288,6 +297,7 @@ class Pipeline:
         logger.info(
             "partition %d is ours again: going on from offset %d with %d undecided traces",
             batch.partition, work.engine.next_offset, len(work.engine.table),
+            extra=where(None, batch.partition, work.engine.next_offset),
         )  # fmt: skip
         self.resumed += 1
         return work
@@ -304,13 +314,13 @@ class Pipeline:
         if others:
             logger.warning("partition %d: %d records of owners that had lost it are deleted", partition, len(others))
             self._table.forget(partition, [record.key for record in others])
-        owner = Owner(1 + max((record.owner.term for record in recovered), default=0), batch.generation)
+        owner = owner_after(recovered, batch.generation)
         logger.info(
             "partition %d from offset %d, %d remembered decisions, handled below %d, term %d",
-            partition, offset, len(memory), handled, owner.term,
+            partition, offset, len(memory), handled, owner.term, extra=where(None, partition, offset),
         )  # fmt: skip
         last_record = max((record.id for record in believed), default=None)
-        start = PartitionStart(partition, owner, offset, handled, state, last_record)
+        start = PartitionStart(partition, owner, offset, handled, state, last_record, self._exchange_of(partition))
         return _Work(self._engine(start, memory), Watermark(offset), batch.epoch, batch.generation)
 
     def _engine(self, start: PartitionStart, memory: DecisionMemory) -> PartitionEngine:
@@ -327,10 +337,11 @@ class Pipeline:
             if self._checkpoints is not None and self._checkpoints.take(engine, start.offset):
                 logger.info(
                     "partition %d: %d undecided traces from the checkpoint, going on from offset %d",
-                    start.partition, len(engine.table), engine.next_offset,
+                    start.partition, len(engine.table), engine.next_offset, extra=where(None, start.partition),
                 )  # fmt: skip
         except CheckpointError as error:
-            logger.warning("partition %d: %s; it is read again", start.partition, error)
+            about = where(None, start.partition)
+            logger.warning("partition %d: %s; it is read again", start.partition, error, extra=about)
             engine.close()
             return new()
         return engine
@@ -346,6 +357,9 @@ class Pipeline:
         if settlement is not None:
             pending = work.watermark.begin(settlement)
             self.largest_tick_traces = max(self.largest_tick_traces, len(settlement.written_traces))
+            if self._services is not None:
+                self._services.sampled.add(settlement.outputs, 1)
+                self._services.sampled.add(settlement.routed, 2)
             self._outputs.send(settlement, pending, work.engine.partition)
         return pending
 
@@ -366,7 +380,8 @@ class Pipeline:
 
     def _start_over(self, partition: int, work: _Work) -> None:
         self.restarts += 1
-        logger.error("partition %d: reading again from offset %d", partition, work.watermark.offset)
+        about = where(None, partition, work.watermark.offset)
+        logger.error("partition %d: reading again from offset %d", partition, work.watermark.offset, extra=about)
         work.watermark.abandon()
         work.engine.close()
         del self._works[partition]

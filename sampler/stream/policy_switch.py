@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from policies.any_set import AnyPolicySet
 from sampler.clock import monotonic_s
 from sampler.config import PolicyFile
 from sampler.engine.settings import EngineSettings
@@ -30,15 +31,20 @@ class PolicySwitch:
         page: StatusPage,
         settings_of: Callable[[PolicyFile], EngineSettings],
         wall_ms: Callable[[], int],
+        on_change: Callable[[AnyPolicySet], object] = lambda _: None,
     ) -> None:
+        """`on_change` is told what runs, now and after every change."""
         self._pipeline = pipeline
         self._reporter = reporter
         self._page = page
         self._settings_of = settings_of
         self._wall_ms = wall_ms
+        self._on_change = on_change
         self._error: str | None = None
         self._now_runs(running)
         logger.info("policies: running %s from %s", running.identity, running.path)
+        if running.problem:
+            self._refuse(running.problem)
 
     def tell(self, outcome: Outcome) -> None:
         """Run what a look at the policy file has brought, or say why not."""
@@ -80,6 +86,7 @@ class PolicySwitch:
     def _now_runs(self, policies: PolicyFile) -> None:
         self._running, self._since_ms = policies, self._wall_ms()
         policies.policy_set.use_clock(monotonic_s)
+        self._on_change(policies.policy_set)
         self._reporter.use_policies(policies.policy_set, policies.identity, self._since_ms)
         self._show()
 

@@ -31,6 +31,7 @@ class PolicyTrouble:
         """Those of the policies before a reload too."""
         self._unsaid_matcher_errors = 0
         self._say_again_s: dict[str, float] = {}
+        self._begin()
 
     def use_policies(self, policies: AnyPolicySet) -> None:
         """Another set runs from now on; it counts from 0."""
@@ -39,6 +40,12 @@ class PolicyTrouble:
         self._count_policies()
         self._policies = policies
         self._seen.clear()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Every policy has its series from the start: the first error would not be seen as growth."""
+        for name in self._policies.names:
+            self._metrics.policy_errors_total.labels(policy=name)
 
     def report(self, plan: ScanPlan, now_s: float) -> None:
         """Bring the metrics up to date, and say what is new. `plan` is the one in use."""

@@ -61,11 +61,18 @@ class PolicyWatch:
     One thread at a time.
     """
 
-    def __init__(self, running: PolicyFile, load: Callable[[str], PolicyFile] | None = None) -> None:
+    def __init__(
+        self,
+        running: PolicyFile,
+        load: Callable[[str], PolicyFile] | None = None,
+        taken: Callable[[PolicyFile], None] = lambda _: None,
+    ) -> None:
+        """`taken` is told of every file that is to be run."""
         self._path = running.path
         self._file = split_selector(running.path)[0]
         self._running = running.identity
         self._plugins = running.plugins
+        self._taken = taken
         self._load = load or partial(load_policies, plugins=running.given_plugins)
         self._judged: bytes | None = None
         self._refused: str | None = None
@@ -117,6 +124,7 @@ class PolicyWatch:
         if isinstance(outcome, Taken):
             self._running, self._plugins = outcome.policies.identity, outcome.policies.plugins
             self._judged = self._content()
+            self._taken(outcome.policies)
 
     def _content(self) -> bytes:
         """What tells one content of the file from another."""

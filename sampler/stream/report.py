@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 from prometheus_client import Counter as PrometheusCounter
 
 from policies.any_set import AnyPolicySet
+from sampler.clock import wall_ms
 from sampler.config.identity import PolicyIdentity
 from sampler.engine.chunk_store import ChunkStore
 from sampler.engine.settlement import EngineCounts
-from sampler.metrics import WorkerMetrics, observe_many
+from sampler.metrics import BudgetMetrics, DynamicMetrics, OverloadMetrics, WorkerMetrics
+from sampler.stream.budget_report import BudgetReport
+from sampler.stream.count_report import count_into
+from sampler.stream.key_report import KeyReport
+from sampler.stream.lag_report import LagReport
 from sampler.stream.outputs import Outputs
+from sampler.stream.overload_report import OverloadReport
 from sampler.stream.pipeline import Pipeline
 from sampler.stream.policy_trouble import PolicyTrouble
 from sampler.stream.pressure_report import PressureReport
+from sampler.stream.rocksdb_report import RocksDbReport
+from sampler.stream.service_report import ServiceReport
 from sampler.stream.span_source import SpanSource
+from sampler.stream.topic_retention import TopicRetention
 from sampler.web.status import StatusPage
 
 logger = logging.getLogger(__name__)
@@ -37,7 +47,13 @@ class Reporter:
         policies: AnyPolicySet,
         page: StatusPage | None = None,
         pressure: PressureReport | None = None,
+        services: ServiceReport | None = None,
+        retention: TopicRetention | None = None,
+        rocksdb: RocksDbReport | None = None,
+        read_ahead: Callable[[], int] = lambda: 0,
+        rate_keys: int = 0,
     ) -> None:
+        """`rate_keys` of each policy with rates by key are told; `read_ahead` counts records that recovery has read."""
         self._metrics = metrics
         self._pipeline = pipeline
         self._source = source
@@ -45,18 +61,34 @@ class Reporter:
         self._store = store
         self._page = page or StatusPage()
         self._pressure = pressure
+        self._services = services
+        self._lag = LagReport(metrics, pipeline, source, retention)
+        self._rocksdb = rocksdb
+        self._read_ahead = read_ahead
         self.trouble = PolicyTrouble(metrics, policies)
+        self._overload = OverloadReport(OverloadMetrics(metrics.registry))
+        self._budget = BudgetReport(BudgetMetrics(metrics.registry), policies)
+        self._keys = KeyReport(DynamicMetrics(metrics.registry), policies, rate_keys)
         self._seen: Counter[str] = Counter()
         self._warn_again_s = 0.0
         self._recovering_since_s: float | None = None
+        self._revoked_s: float | None = None
 
     def report(self, now_s: float) -> None:
         """Bring every metric up to date."""
         counts = self._pipeline.take_counts()
         self._count(counts)
         self.trouble.report(self._pipeline.plan, now_s)
+        self._budget.report(counts, now_s)
+        self._overload.report(self._pipeline.engines)
         self._page.set("policy_errors", self.trouble.section())
         self._gauge()
+        self._lag.report()
+        self._keys.report(now_s)
+        if self._services is not None:
+            self._services.report(now_s)
+        if self._rocksdb is not None:
+            self._rocksdb.report(now_s)
         if self._pressure is not None:
             self._pressure.report(spill_failing=bool(self._store.trouble))
         if counts.mispartitioned_spans and now_s >= self._warn_again_s:
@@ -70,6 +102,8 @@ class Reporter:
     def use_policies(self, policies: AnyPolicySet, identity: PolicyIdentity, now_ms: int) -> None:
         """Tell from now on of this policy set, which runs since `now_ms`."""
         self.trouble.use_policies(policies)
+        self._budget.use_policies(policies)
+        self._keys.use_policies(policies)
         self._metrics.set_policy_set(identity.name, identity.version, identity.short_hash)
         self._metrics.policy_set_loaded_timestamp_seconds.set(now_ms / 1000)
 
@@ -78,9 +112,29 @@ class Reporter:
         self._metrics.policy_reloads_total.labels(outcome=outcome).inc()
         self._metrics.policy_reload_failed.set(outcome == "failure")
 
+    def batch_taken(self, seconds: float) -> None:
+        """One fetched batch has been processed, in so many seconds."""
+        self._metrics.batch_seconds.observe(seconds)
+
+    def lease_lost(self) -> None:
+        """What was gathered is dropped, because the group may have given the partitions away."""
+        self._metrics.lease_losses_total.inc()
+
+    def revoked(self, now_s: float) -> None:
+        """The group is being rebalanced; the same may be said again before the next assignment."""
+        if self._revoked_s is None:
+            self._revoked_s = now_s
+
+    def recovering(self, remaining: int) -> None:
+        """So many records of the decision tables are still to be read back."""
+        self._metrics.recovery_remaining_records.set(remaining)
+
     def rebalanced(self, now_s: float) -> None:
         """An assignment has come; recovery of its tables begins."""
         self._metrics.rebalances_total.inc()
+        if self._revoked_s is not None:
+            self._metrics.rebalance_seconds.observe(now_s - self._revoked_s)
+            self._revoked_s = None
         self._metrics.table_recovering.set(1)
         self._recovering_since_s = now_s
 
@@ -93,32 +147,12 @@ class Reporter:
 
     def _count(self, counts: EngineCounts) -> None:
         metrics = self._metrics
-        metrics.records_received_total.inc(counts.records)
-        metrics.received_bytes_total.inc(counts.received_bytes)
-        metrics.spans_received_total.inc(counts.spans)
-        metrics.traces_started_total.inc(counts.traces_started)
-        metrics.invalid_spans_total.inc(counts.invalid_spans)
-        metrics.mispartitioned_spans_total.inc(counts.mispartitioned_spans)
-        metrics.replayed_spans_skipped_total.inc(counts.replayed_spans)
-        metrics.span_copies_removed_total.inc(counts.span_copies)
-        metrics.traces_rescanned_total.inc(counts.traces_rescanned)
-        _add(metrics.traces_decided_total, counts.traces_decided)
-        _add(metrics.spans_decided_total, counts.spans_decided)
-        _add(metrics.late_spans_total, counts.late_spans)
-        _add(metrics.early_decisions_total, counts.early)
-        _add(metrics.second_look_traces_total, counts.second_looks)
-        _add(metrics.dead_letters_total, counts.dead_letters)
-        for (policy, decision), n in counts.by_policy.items():
-            metrics.policy_traces_total.labels(policy=policy, decision=decision).inc(n)
-        for (tenant, decision), n in counts.tenant_traces.items():
-            metrics.tenant_traces_total.labels(tenant=tenant, decision=decision).inc(n)
-        for (tenant, decision), n in counts.tenant_spans.items():
-            metrics.tenant_spans_total.labels(tenant=tenant, decision=decision).inc(n)
-        for latency_ms, n in counts.latency_ms.items():
-            observe_many(metrics.decision_latency_seconds, latency_ms / 1000, n)
+        count_into(metrics, counts, wall_ms())
         self._catch_up(metrics.output_records_total, "output records", self._outputs.records)
         self._catch_up(metrics.output_bytes_total, "output bytes", self._outputs.bytes)
         self._catch_up(metrics.offset_gaps_total, "gaps", self._source.gaps)
+        self._catch_up(metrics.recovered_records_total, "recovered", self._read_ahead())
+        self._catch_up(metrics.partition_restarts_total, "restarts", self._pipeline.restarts)
 
     def _gauge(self) -> None:
         metrics, engines = self._metrics, list(self._pipeline.engines)
@@ -135,15 +169,9 @@ class Reporter:
             metrics.retained_bytes.set(retention.size_bytes)
             self._catch_up(metrics.retained_traces_forgotten_total, "forgotten", retention.forgotten)
         metrics.watermark_lag_seconds.set(max((engine.watermark_lag_ms for engine in engines), default=0) / 1000)
-        metrics.consumer_lag_records.set(sum(self._source.lag().values()))
         metrics.partitions_assigned.set(len(engines))
         metrics.clock_skew_seconds.set(max((engine.time.take_skew_ms() for engine in engines), default=0) / 1000)
 
     def _catch_up(self, counter: PrometheusCounter, name: str, total: int) -> None:
         counter.inc(total - self._seen[name])
         self._seen[name] = total
-
-
-def _add(counter: PrometheusCounter, values: Counter[str]) -> None:
-    for label, n in values.items():
-        counter.labels(label).inc(n)

@@ -16,6 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from sampler.engine.gathering import Record
 from sampler.engine.settings import TICK_MS
 from sampler.engine.tenant_runs import NO_TENANTS
+from sampler.log_fields import where
 from sampler.stream.batch import SpanBatch
 from sampler.stream.fetches_answered import FetchesAnswered
 
@@ -93,6 +94,9 @@ class SpanSource:
         """How many fetches have come back."""
         self.fetch_share = 1.0
         """The share of the usual size that a fetch may have; may be set from any thread."""
+        self.brokers_up = 0
+        self.throttle_ms = 0.0
+        """Longest delay by a quota, of the brokers, when last heard of."""
         self._consumer = Consumer(
             {
                 # Local queues refill at once when they were full: the default waits a second.
@@ -179,6 +183,11 @@ class SpanSource:
         """Records not yet fetched, by partition."""
         return {p: max(0, pos.high - pos.next_offset) for p, pos in self._positions.items()}
 
+    @property
+    def average_record_bytes(self) -> float:
+        """Size of a record lately, as fetched; callable from any thread."""
+        return self._average_bytes
+
     def views(self, now_s: float) -> dict[int, SourceView]:
         """Every partition as it stands; callable from any thread."""
         return {
@@ -236,7 +245,7 @@ class SpanSource:
             self.gaps += 1
             logger.warning(
                 "%s[%d]: offsets %d to %d are gone (retention, or deleted)",
-                self._topic, partition, start, records[0][0] - 1,
+                self._topic, partition, start, records[0][0] - 1, extra=where(self._topic, partition, start),
             )  # fmt: skip
         last_offset = records[-1][0]
         position.begun = True
@@ -301,6 +310,7 @@ class SpanSource:
             logger.error(
                 "%s[%d]: offset %d was to be read, and it ends at %d: the topic was deleted and created again, or cut "
                 "short. It is read anew from offset %d", self._topic, partition, position.next_offset, high, low,
+                extra=where(self._topic, partition, position.next_offset),
             )  # fmt: skip
             self._begin_again(partition, low, low, -1)
             self._positions[partition].replaced = True
@@ -310,13 +320,17 @@ class SpanSource:
         try:
             low, high = self._consumer.get_watermark_offsets(at, timeout=10)
         except KafkaException:
-            logger.warning("%s[%d]: the broker did not say where it begins", self._topic, partition)
+            about = where(self._topic, partition)
+            logger.warning("%s[%d]: the broker did not say where it begins", self._topic, partition, extra=about)
             return int(OFFSET_BEGINNING if self._initial == "earliest" else OFFSET_END)
         return int(low if self._initial == "earliest" else high)
 
     def _on_statistics(self, text: str) -> None:
         statistics = json.loads(text)
         topic = statistics.get("topics", {}).get(self._topic)
+        brokers = [broker for broker in statistics["brokers"].values() if broker["nodeid"] >= 0]
+        self.brokers_up = sum(broker["state"] == "UP" for broker in brokers)
+        self.throttle_ms = max((broker["throttle"]["max"] for broker in brokers), default=0.0)
         if topic is None:
             return
         # Of the same monotonic clock as ours: the statistics may have waited in the queue for long.

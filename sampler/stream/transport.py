@@ -46,8 +46,8 @@ class TailHooks(Protocol):
         """The offset that may be committed, by partition of the span topic."""
         ...
 
-    async def before_handover(self) -> None:
-        """Partitions are about to be given up: finish what can be finished."""
+    async def before_handover(self, *, stopping: bool) -> None:
+        """Partitions are about to be given up, the worker itself perhaps too: finish what can be finished."""
         ...
 
     def heartbeat_succeeded(self, sent_s: float) -> None:
@@ -196,7 +196,8 @@ class TailConsumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Finish outputs before the last commit of an assignment, so that the next owner need not repeat them."""
-        await self.hooks.before_handover()
+        stopping = self.app.should_stop and not self.app.crashed
+        await self.hooks.before_handover(stopping=stopping)
         await super().wait_empty()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:

@@ -49,9 +49,13 @@ class Watch:
         self._app = app
         self._wall_ms = wall_ms
         self._on_stall = on_stall
+        self.to_recover = 0
+        """Records still to be read back, at the last look."""
 
     def look(self, now_s: float, *, member: bool, recovering: bool, may_fetch: bool) -> None:
         """Look once; call it about once a second."""
+        to_recover = self._app.to_recover() if recovering else None
+        self.to_recover = to_recover or 0
         stall = self._watchdog.look(
             View(
                 now_s,
@@ -59,7 +63,7 @@ class Watch:
                 member,
                 may_fetch,
                 self._source.fetches,
-                self._app.to_recover() if recovering else None,
+                to_recover,
                 self._partitions(now_s),
             )
         )

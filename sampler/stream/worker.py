@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import faust
-from prometheus_client import CollectorRegistry
 
 from sampler.config import Config, PolicyFile
+from sampler.config.last_good import LastGood
+from sampler.config.processes import Web
 from sampler.config.security import admin_conf
-from sampler.metrics import WorkerMetrics
+from sampler.metrics import WorkerMetrics, process_registry
 from sampler.stream.assembly import RETAINED, SPILLED, assemble, node_of
 from sampler.stream.pressure import DISK_PART
 from sampler.stream.pressure_parts import free_bytes
@@ -25,7 +26,7 @@ from sampler.topic_specs import tenant_topics
 from sampler.topics import TopicError
 from sampler.web.actions import Actions
 from sampler.web.health import Health
-from sampler.web.server import WebServer
+from sampler.web.server import web_server
 from sampler.web.status import StatusPage
 
 logger = logging.getLogger(__name__)
@@ -52,18 +53,20 @@ def run_worker(config: Config, policies: PolicyFile) -> int:
             partitions = topic_partitions(admin_conf(config.kafka), [topics.spans, *written])
         except TopicError as error:
             raise WorkerError(str(error)) from error
-        registry, health = CollectorRegistry(), Health()
+        LastGood(data_dir).keep(policies)
+        health = Health()
+        registry = process_registry("worker", health)
         page = StatusPage()
         for leftover in (RETAINED, SPILLED):
             # They may be what fills the disk.
             shutil.rmtree(data_dir / leftover, ignore_errors=True)
-        wait_for_room(data_dir, config.web.endpoint if config.web.enabled else None)
-        actions = Actions(token=config.web.token.get_secret_value() if config.web.token else None)
+        wait_for_room(data_dir, config.web)
+        actions = Actions(config.web.secret_token())
         app = assemble(config, policies, partitions, data_dir, WorkerMetrics(registry), health, page, actions)
-        web = WebServer(config.web.endpoint, registry, health, page, actions) if config.web.enabled else None
+        web = web_server(config.web, registry, health, page, actions) if config.web.enabled else None
         if web is not None:
             web.start()
-            logger.info("metrics and health on http://%s", web.address)
+            logger.info("metrics and health on %s://%s", web.scheme, web.address)
         spare_the_garbage_collector()
         try:
             code = _run(app)
@@ -75,10 +78,10 @@ def run_worker(config: Config, policies: PolicyFile) -> int:
                 web.stop()
 
 
-def wait_for_room(folder: Path, web_endpoint: str | None) -> None:
+def wait_for_room(folder: Path, pages: Web) -> None:
     """Return when the disk has room for the decision tables: without it the worker could only begin again and again.
 
-    Meanwhile it answers at `web_endpoint` that it lives and is not ready.
+    Meanwhile it answers at its pages that it lives and is not ready.
     """
     free = free_bytes(folder)
     if free >= LEAST_DISK_BYTES:
@@ -86,7 +89,7 @@ def wait_for_room(folder: Path, web_endpoint: str | None) -> None:
     logger.warning("waiting: the disk of %s has only %d bytes free: make room", folder, free)
     health = Health()
     health.set_ready(DISK_PART, False, "the disk of the data folder is full")
-    web = WebServer(web_endpoint, CollectorRegistry(), health) if web_endpoint else None
+    web = web_server(pages, process_registry("worker", health), health) if pages.enabled else None
     if web is not None:
         web.start()
     while free_bytes(folder) < LEAST_DISK_BYTES:
@@ -111,6 +114,8 @@ def spare_the_garbage_collector() -> None:
 def _run(app: faust.App) -> int:
     level = logging.getLevelName(logging.getLogger().level)
     worker = faust.Worker(app, loglevel=level, override_logging=False, redirect_stdouts=False, quiet=True)
+    # It would write control sequences of a terminal into the log.
+    worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as stop:

@@ -23,6 +23,7 @@ cdef struct Section:
     size_t header_size
     uint32_t group  # of a resource: the trace of its first span
     bint mixed  # of a resource: it holds spans of another trace or left-out spans too
+    uint32_t spans  # of a resource: how many it holds, left-out ones included
 
 cdef struct Span:
     Piece piece  # the field, tag included

@@ -87,6 +87,7 @@ cdef class Grouping:
         section.header_size = 0
         section.group = NONE
         section.mixed = False
+        section.spans = 0
         self.resource_count += 1
         return 0
 
@@ -110,6 +111,7 @@ cdef class Grouping:
         cdef Run* run
         cdef Span* span
         reserve(<void**>&self.spans, &self.spans_room, self.span_count, sizeof(Span))
+        resource.spans += 1
         if resource.group != index:
             if resource.group == NONE:
                 resource.group = index

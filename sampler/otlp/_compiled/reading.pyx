@@ -207,6 +207,7 @@ cdef class Pass:
         ):
             self.invalid += 1
             self.grouping.resources[self.grouping.resource_count - 1].mixed = True
+            self.grouping.resources[self.grouping.resource_count - 1].spans += 1
             return OK
         group = self.grouping.add_span(span.trace_id.data, message.start, message.end - message.start)
         if has_plan:

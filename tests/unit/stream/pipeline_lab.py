@@ -126,6 +126,10 @@ class Worker:
     def rebalanced(self, generations: int = 1) -> None:
         """The partition comes back to this worker, so many generations later; its source begins where it must."""
         self.pipeline.hold_all()
+        self.taken_up(generations)
+
+    def taken_up(self, generations: int) -> None:
+        """The end of a rebalance of which the beginning was told to the pipeline."""
         self.generation += generations
         self.epoch += 1
         self.wanted = None

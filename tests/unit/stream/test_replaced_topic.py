@@ -39,6 +39,22 @@ def test_a_new_topic_is_sampled_from_its_beginning() -> None:
     assert broker.dead[before[1] :] == [value for _, _, value in after.log if value[:2] == b"\x0a\xff"]
 
 
+def test_a_new_topic_whose_offsets_went_with_the_old_one() -> None:
+    """Kafka forgets the group's offsets with a topic: a worker that was away begins at 0 and does not hear of it.
+
+    Nothing of the new traces is taken for handled, late spans neither, though the old decisions reach beyond them.
+    """
+    broker, _ = make_log(1, 240)
+    after, kept = make_log(2, 240)
+    Worker(broker, 1).finish()
+    before = len(broker.sampled)
+    broker.log, broker.committed = after.log, 0
+    Worker(broker, 2).finish()
+    found = spans_in(broker.sampled[before:])
+    assert {trace_id: set(spans) for trace_id, spans in found.items()} == kept
+    assert all(times == 1 for spans in found.values() for times in spans.values())
+
+
 def test_what_had_come_of_the_old_topic_is_decided() -> None:
     """No span that was read is lost with the topic: undecided traces are decided on what has come of them."""
     broker, kept = make_log(1, 240)
