@@ -105,6 +105,11 @@ class Supervisor:
         """Process ids of the parts that run now."""
         return {c.part.name: c.process.pid for c in self._children if c.process and c.process.poll() is None}
 
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each part had ended and was, or will be, started again."""
+        return {child.part.name: child.restarts for child in self._children}
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
             self._hangup.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,8 @@ from sampler.cli.options import EXIT_WRONG_INPUT, plugins_option
 
 if TYPE_CHECKING:
     from sampler.config.errors import Problem
+    from sampler.config.models import Config
+    from sampler.config.policies import PolicyFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,10 @@ class Finding:
 def validate(files: tuple[str, ...], output: str, plugins: tuple[str, ...]) -> int:
     """Check files without starting anything: config.yaml, policies, or a Collector's whole configuration.
 
-    Which one a FILE is follows from what it holds. FILE#tail_sampling/name checks one block of several. Exit code 2
-    where there is a mistake.
+    Which one a FILE is follows from what it holds. FILE#tail_sampling/name checks one block of several. Policies are
+    checked together with every configuration that is named beside them. Exit code 2 where there is a mistake.
     """
-    findings = [look_at(file, plugins) for file in files]
+    findings = look_at(files, plugins)
     if output == "json":
         shown = {
             "valid": not any(found.problems for found in findings),
@@ -58,8 +60,26 @@ def validate(files: tuple[str, ...], output: str, plugins: tuple[str, ...]) -> i
     return EXIT_WRONG_INPUT if any(found.problems for found in findings) else 0
 
 
-def look_at(file: str, plugins: Sequence[str] = ()) -> Finding:
-    """What is right and wrong in a file."""
+def look_at(files: Sequence[str], plugins: Sequence[str] = ()) -> list[Finding]:
+    """What is right and wrong in files, each by itself and policies with the configurations."""
+    from sampler.config.models import Config
+    from sampler.config.policies import PolicyFile
+    from sampler.cross_check import problems, remarks
+
+    read = [_read(file, plugins) for file in files]
+    configs = [config for _, config in read if isinstance(config, Config)]
+    findings = []
+    for finding, policies in read:
+        if not isinstance(policies, PolicyFile):
+            findings.append(finding)
+            continue
+        together = tuple(dict.fromkeys(found for config in configs for found in problems(config, policies)))
+        said = dict.fromkeys(f"{finding.path}: {text}" for config in configs for text in remarks(config, policies))
+        findings.append(replace(finding, problems=together, notes=(*finding.notes, *said)))
+    return findings
+
+
+def _read(file: str, plugins: Sequence[str]) -> tuple[Finding, Config | PolicyFile | None]:
     from sampler.config.collector import split_selector
     from sampler.config.detect import kind_of
     from sampler.config.document import read_document
@@ -74,13 +94,13 @@ def look_at(file: str, plugins: Sequence[str] = ()) -> Finding:
         document = read_document(path, lenient=True)
         kind = "policies" if wanted else kind_of(document)
         if kind == "config":
-            config_of(document)
-            return Finding(file, kind)
+            return Finding(file, kind), config_of(document)
         found = policies_of(document, wanted, plugins)
         plan_of(found)
     except ConfigError as error:
-        return Finding(file, kind, error.problems)
-    return Finding(file, kind, notes=found.notes, policies=tuple(found.policy_set.describe().splitlines()))
+        return Finding(file, kind, error.problems), None
+    policies = tuple(found.policy_set.describe().splitlines())
+    return Finding(file, kind, notes=found.notes, policies=policies), found
 
 
 def _say(found: Finding) -> None:

@@ -15,9 +15,34 @@ Build = Callable[[list[Any]], object]
 
 
 def all_mistakes(specs: Sequence[Any], build: Build, whole: PolicyConfigError) -> list[PolicyConfigError]:
-    """The mistakes of every policy, built alone; `whole`, the mistake of the list, where none is wrong alone."""
-    found = [error for index, spec in enumerate(specs) for error in _of_one(spec, index, build)]
+    """The mistakes of every policy, built alone, and of the list; `whole`, where nothing else is found."""
+    by_policy = [_of_one(spec, index, build) for index, spec in enumerate(specs)]
+    found = [error for errors in by_policy for error in errors]
+    found += _of_the_list([_sound(spec, index) if errors else spec for index, (spec, errors) in
+                           enumerate(zip(specs, by_policy, strict=True))], build)  # fmt: skip
     return found or [whole]
+
+
+def _sound(spec: Any, index: int) -> Any:
+    """A policy with nothing wrong in place of one, under the same name."""
+    name = spec.get("name") if isinstance(spec, dict) else None
+    return {"name": name if isinstance(name, str) and name else f"policy {index}", "type": "always_sample"}
+
+
+def _of_the_list(specs: list[Any], build: Build) -> list[PolicyConfigError]:
+    """What is wrong between policies that are right alone, such as a name that two have."""
+    found: list[PolicyConfigError] = []
+    for _ in range(MAX_MISTAKES):
+        try:
+            build(specs)
+        except PolicyConfigError as error:
+            found.append(error)
+            if not error.loc or not isinstance(error.loc[0], int) or error.loc[0] >= len(specs):
+                break
+            specs[error.loc[0]] = _sound(None, error.loc[0])
+        else:
+            break
+    return found
 
 
 def _of_one(spec: Any, index: int, build: Build) -> list[PolicyConfigError]:
@@ -35,6 +60,8 @@ def _of_one(spec: Any, index: int, build: Build) -> list[PolicyConfigError]:
                     break
                 found.append(error)
             mended = _without(spec, inside) if inside != consequence else _with_sound_policy(spec, inside)
+            if mended is None and isinstance(spec, dict) and not spec.get("name") and not inside:
+                mended = {**spec, "name": f"policy {index}"}, None
             if mended is None:
                 break
             spec, consequence = mended

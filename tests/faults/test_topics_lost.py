@@ -22,6 +22,24 @@ def test_topic_deleted_and_created_again(stage: Stage) -> None:
         stage.finish("topic deleted and created again", before=before)
 
 
+def test_topic_replaced_while_no_worker_ran(stage: Stage) -> None:
+    """The same while the worker is away: the offsets that it had committed mean nothing in the new topic."""
+    with stage.tier() as tier:
+        tier.start_worker()
+        with stage.load(15):
+            pass
+        tier.wait_decided()
+        assert tier.workers[0].terminate(10) == 0
+        before = stage.kafka.read_all(tier.topics["spans"])
+        stage.kafka.delete_topic(tier.topics["spans"])
+        tier.create_topic("spans")
+        with stage.load(20) as load:
+            load.until(4)
+            stage.strike()
+            tier.workers[0].start()
+        stage.finish("topic replaced while no worker ran", before=before)
+
+
 def test_offsets_deleted(stage: Stage) -> None:
     """The group's offsets are gone: the topic is read from its beginning, and what was decided is not written again."""
     with stage.tier() as tier:
