@@ -11,6 +11,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 # Arguments for pytest: make test PYTEST_ARGS="-k watermark"
 PYTEST_ARGS ?=
+# Tests on a real Kafka mostly wait: they run beside the others. make test PARALLEL= runs all one after the other.
+PARALLEL ?= -n 2 --dist loadgroup
 
 # Files whose change makes a part of the set-up be done again.
 MADE := $(VENV)/.made
@@ -40,12 +42,13 @@ demo: $(PROJECT)  ## Set up, then sample real traces on this machine, without a 
 	@$(VENV)/bin/tailsampler demo
 
 .PHONY: test
-test: tools $(DEV) $(PROJECT)  ## Set up, then lint, types and all tests, with a real Kafka (Java 17, Maven)
+test: tools $(DEV) $(PROJECT)  ## Set up, then lint, types and all tests, with a real Kafka (Java 17, Maven), Helm (Go) and Prometheus
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m tests.harness.helm
+	@$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: test-faults
-test-faults: tools $(DEV) $(PROJECT)  ## All fault scenarios on a real Kafka (about 20 minutes); writes docs/faults.md
+test-faults: tools $(DEV) $(PROJECT)  ## All fault scenarios on a real Kafka (about half an hour); writes docs/faults.md
 	@$(PY) -m pytest -m faults tests/faults tests/integration $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -53,6 +56,15 @@ lint: $(DEV) $(PROJECT)  ## Ruff (rules and format) and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+.PHONY: manifests
+manifests: $(DEV) $(PROJECT)  ## Render deploy/kubernetes from the Helm chart, after a change of it
+	@$(PY) -m tests.harness.manifests
+
+.PHONY: docs
+docs: $(DEV) $(PROJECT)  ## Build the site of docs/ into build/site; broken links are errors
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "build/site/index.html"
 
 .PHONY: bench
 bench: tools $(DEV) $(PROJECT)  ## Spans per CPU-second of agent and worker, on a real Kafka
@@ -104,3 +116,5 @@ tools:
 	@command -v java >/dev/null || { echo "Java 17 or later is needed for the real Kafka of the tests, and there is no \`java\` (Debian: apt-get install openjdk-17-jre-headless)" >&2; exit 1; }
 	@found=$$(java -version 2>&1 | sed -nE '1s/.*version "([0-9]+).*/\1/p'); [ "$${found:-0}" -ge 17 ] || { echo "Java 17 or later is needed for the real Kafka of the tests; \`java\` is version $${found:-unknown}" >&2; exit 1; }
 	@command -v mvn >/dev/null || { echo "Maven is needed to fetch the Kafka of the tests, and there is no \`mvn\` (Debian: apt-get install maven)" >&2; exit 1; }
+	@for tool in prometheus promtool; do command -v $$tool >/dev/null || { echo "Prometheus is needed for the tests of alerts and dashboards, and there is no \`$$tool\` (Debian: apt-get install prometheus)" >&2; exit 1; }; done
+	@compgen -G "$${TAILSAMPLER_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/tailsampler}/bin/helm-*[0-9]" >/dev/null || command -v go >/dev/null || { echo "Go 1.24 or later is needed to build Helm for the tests of the chart, and there is no \`go\` (Debian 13: apt-get install golang-go)" >&2; exit 1; }

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sampler.cli.access import check_kafka
 from sampler.cli.options import WrongInputError, prepare_topics, process_options, read_config
 
 if TYPE_CHECKING:
+    from sampler.agent.repartition_settings import SourceSettings
     from sampler.agent.settings import AgentSettings
     from sampler.config.models import Config
 
@@ -41,18 +43,19 @@ def agent(
 
 def serve(config: Config) -> int:
     """Run the agent of a configuration until SIGTERM or SIGINT; the exit code."""
-    from prometheus_client import CollectorRegistry
-
     from sampler.agent.service import run_agent
     from sampler.cli.logs import set_up_logging
+    from sampler.metrics import process_registry
     from sampler.web.health import Health
-    from sampler.web.server import WebServer
+    from sampler.web.server import web_server
 
     set_up_logging(config.log.level, config.log.format, "agent")
     settings = agent_settings(config)
+    check_kafka(config, "agent")
     prepare_topics(config.kafka)
-    registry, health = CollectorRegistry(), Health()
-    web = WebServer(config.web.endpoint, registry, health) if config.web.enabled else None
+    health = Health()
+    registry = process_registry("agent", health)
+    web = web_server(config.web, registry, health) if config.web.enabled else None
     try:
         if web:
             web.start()
@@ -66,6 +69,7 @@ def serve(config: Config) -> int:
 
 def agent_settings(config: Config) -> AgentSettings:
     """What the agent takes from the configuration."""
+    from sampler.agent.guard import GuardSettings
     from sampler.agent.settings import AgentSettings, PublisherSettings
     from sampler.config.security import producer_conf
 
@@ -80,8 +84,41 @@ def agent_settings(config: Config) -> AgentSettings:
             max_buffer_bytes=block.max_buffer,
             max_message_bytes=kafka.max_message_bytes,
             delivery_timeout_ms=block.delivery_timeout.ms,
+            trace_context=block.trace_context_headers,
         ),
         grpc_listen=block.grpc.endpoint if block.grpc.enabled else None,
         http_listen=block.http.endpoint if block.http.enabled else None,
         max_request_bytes=block.max_request_bytes,
+        max_connection_age_ms=block.grpc.max_connection_age.ms,
+        source=source_settings(config),
+        transform=block.transform,
+        tracing=config.tracing,
+        guard=GuardSettings(block.auth, block.tenant, block.limits),
+        grpc_tls=block.grpc.tls,
+        http_tls=block.http.tls,
+    )
+
+
+def source_settings(config: Config) -> SourceSettings | None:
+    """The topics that the agent reads, None where it reads none."""
+    from sampler.agent.repartition_settings import SourceSettings
+    from sampler.config.security import consumer_conf, producer_conf
+
+    kafka, block = config.kafka, config.agent.kafka_source
+    if block is None:
+        return None
+    return SourceSettings(
+        topics=block.topics,
+        group_id=block.group_id,
+        dead_letter_topic=kafka.topics.dead_letter,
+        consumer=consumer_conf(kafka),
+        producer=producer_conf(kafka),
+        encoding=block.encoding,
+        initial_offset=block.initial_offset,
+        commit_interval_s=block.commit_interval.seconds,
+        max_in_flight_bytes=block.max_in_flight,
+        max_message_bytes=kafka.max_message_bytes,
+        session_timeout_ms=block.session_timeout.ms,
+        group_instance_id=block.group_instance_id,
+        leave_out=config.agent.transform.active,
     )

@@ -71,15 +71,30 @@ def read_config(
     return load_config(path, overrides)
 
 
-def read_policies(path: Path, plugins: Sequence[str] = ()) -> PolicyFile:
-    """The policies of a file, with plugins beside its own; what its reader should know is logged."""
+def read_policies(path: Path, plugins: Sequence[str] = (), data_dir: Path | None = None) -> PolicyFile:
+    """The policies of a file, with plugins beside its own; what its reader should know is logged.
+
+    Where the file cannot be used, those that a worker with this data folder has run last; ConfigError without any.
+    """
     import logging
 
+    from sampler.config.errors import ConfigError
+    from sampler.config.last_good import LastGood
     from sampler.config.policies import load_policies
     from sampler.scan_plan import plan_of
 
-    policies = load_policies(path, plugins=plugins)
-    plan_of(policies)
+    try:
+        policies = load_policies(path, plugins=plugins)
+        plan_of(policies)
+    except ConfigError as error:
+        last = LastGood(data_dir).load(path, plugins, str(error)) if data_dir is not None else None
+        if last is None:
+            raise
+        logging.getLogger("tailsampler").error(
+            "the policy file cannot be used: starting on the policies that ran last, kept in %s. Mend it and check it "
+            "with 'tailsampler validate':\n%s", data_dir, error,
+        )  # fmt: skip
+        return last
     for note in policies.notes:
         logging.getLogger("tailsampler").warning("%s", note)
     return policies

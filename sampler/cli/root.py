@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from sampler.cli.agent import agent
 from sampler.cli.config import config
 from sampler.cli.demo import demo
 from sampler.cli.estimate import estimate
+from sampler.cli.exporter import exporter
+from sampler.cli.logs import logs_are_json
 from sampler.cli.options import EXIT_FATAL, EXIT_WRONG_INPUT
 from sampler.cli.policies import policies
 from sampler.cli.rescue import rescue
@@ -44,7 +47,9 @@ def cli() -> None:
     """  # noqa: D301  # click reads the control character as "keep these lines as they are"
 
 
-for command in (run, agent, worker, demo, simulate, estimate, validate, size, topics, config, policies, rescue, version):
+for command in (
+    run, agent, worker, exporter, demo, simulate, estimate, validate, size, topics, config, policies, rescue, version
+):  # fmt: skip
     cli.add_command(command)
 
 
@@ -59,10 +64,16 @@ def invoke(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one re
     try:
         code = cli.main(args=argv, prog_name="tailsampler", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        if logs_are_json():
+            logging.getLogger("tailsampler").error("%s", error.format_message())
+        else:
+            error.show()
         return error.exit_code
     except ConfigError as error:
-        click.echo(str(error), err=True)
+        for problem in error.problems if logs_are_json() else ():
+            logging.getLogger("tailsampler").error("%s", problem)
+        if not logs_are_json():
+            click.echo(str(error), err=True)
         return EXIT_WRONG_INPUT
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -73,6 +84,9 @@ def invoke(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one re
         sys.stderr.close()
         return 0
     except Exception:
+        if logs_are_json():
+            logging.getLogger("tailsampler").critical("internal error", exc_info=True)
+            return EXIT_FATAL
         traceback.print_exc()
         click.echo("tailsampler: internal error; the lines above say where", err=True)
         return EXIT_FATAL

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from sampler.cli.access import check_kafka
 from sampler.cli.options import (
     WrongInputError,
     plugins_option,
@@ -56,10 +57,11 @@ def worker(
     from sampler.cli.logs import set_up_logging
 
     set_up_logging(config.log.level, config.log.format, "worker")
-    policies = read_policies(policies_path, plugins)
+    policies = read_policies(policies_path, plugins, Path(config.worker.data_dir))
     from sampler.topic_specs import tenant_topics
 
     topics = tenant_topics(config.kafka, policies)
+    check_kafka(config, "worker", topics)
     prepare_topics(config.kafka, policies.tail_sampling.decision_wait.ms, topics)
     from sampler.stream.worker import WorkerError, run_worker
 

@@ -12,11 +12,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from policies.aliases import NO_ALIASES
 from policies.any_set import AnyPolicySet
+from policies.budget import BudgetRule
 from policies.errors import PolicyConfigError
 from policies.policy_set import PolicySet, build_policy_set
 from policies.registry import Registry, installed
 from sampler.config.aliases import AttributeAliases
 from sampler.config.base import Section
+from sampler.config.budget import Budget, unknown_names
 from sampler.config.coercion import coerce
 from sampler.config.collector import add_group_wait, find_block, split_selector
 from sampler.config.document import Document, parse_document, read_document, typed
@@ -29,6 +31,8 @@ from sampler.config.spellings import normalise
 from sampler.config.tenants import TenantReader, Tenants, place_of
 from sampler.config.units import Duration, DurationField, PositiveDuration, Size, parse_duration
 from sampler.config.validate import build_model
+
+AS_MAPPING = "must be a list, each policy behind a dash and with its name inside (- name: ...), not a mapping by name"
 
 Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
@@ -91,7 +95,8 @@ class TailSampling(Section):
     sample_on_first_match: bool = False
     """Record the first policy that keeps a trace and ask no further limiters; which traces are kept stays the same."""
     drop_pending_traces_on_shutdown: bool = False
-    """Accepted for compatibility: at a stop nothing is decided early or dropped, the next worker goes on."""
+    """Drop the undecided traces of a worker that is told to stop, and whatever comes of them later. Without it they
+    are left for the next worker, which decides them on all their spans."""
     block_on_overflow: bool = False
     """Accepted for compatibility: fetching never stops because many traces wait."""
     num_shards: int = Field(default=1, ge=1)
@@ -123,6 +128,8 @@ class TailSampling(Section):
     `package.module:Class`. They are code, run by every worker."""
     policies: list[dict[str, Any]] = Field(min_length=1)
     """The policies: `{name, type, <type>: {...}}` each."""
+    budget: Budget | None = None
+    """What all policies together may keep; without, they keep what they want. Tenants have budgets of their own."""
     tenants: Tenants | None = None
     """Policies of tenants, each with budgets and, if wanted, a topic of its own; `policies` are for all others."""
 
@@ -144,7 +151,8 @@ _ELSEWHERE = {
     "expected_new_traces_per_sec": "has no effect",
     "sample_on_first_match": "changes only the recorded policy and which limiters spend tokens: a trace is kept if any "
     "policy keeps it",
-    "drop_pending_traces_on_shutdown": "has no effect: at a stop undecided traces are left for the next worker",
+    "drop_pending_traces_on_shutdown": "drops, when a worker is told to stop, also what comes later of the traces that "
+    "it had not decided",
     "num_shards": "has no effect: work is divided by partitions and workers",
     "tail_storage": "has no effect: spans wait where worker.trace_table says",
     "block_on_overflow": "has no effect: at the limits of worker.trace_table the oldest traces are decided",
@@ -173,6 +181,8 @@ class PolicyFile:
     """Those of the command line."""
     tenant_specs: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
     """The policies of each tenant, as `specs`."""
+    problem: str = ""
+    """What is wrong with the file as it is now, where these are the policies that ran before it was changed."""
 
     @property
     def tenant_topics(self) -> dict[str, str]:
@@ -229,6 +239,10 @@ def policies_of(document: Document, wanted: str | None = None, plugins: Sequence
     problems: list[Problem] = []
     settings: TailSampling | None = None
     block = {key: value for key, value in found.block.items() if value is not None}
+    if _is_mapping_of_policies(block.get("policies")):
+        problems.append(document.problem((*found.base, "policies"), AS_MAPPING))
+        # What else is wrong in the block is told too.
+        block["policies"] = [{"name": "a", "type": "always_sample"}]
     block = coerce(TailSampling, block, found.base, notes)
     try:
         block = add_group_wait(found, block, document, TailSampling.model_fields["decision_wait"].default, notes)
@@ -246,7 +260,7 @@ def policies_of(document: Document, wanted: str | None = None, plugins: Sequence
         build = partial(_build, settings=settings, registry=registry)
         default: PolicySet | None = None
         try:
-            default = build(specs)
+            default = build(specs, budget=_rule(settings, specs, document, found.base, problems))
         except PolicyConfigError as error:
             problems += [
                 document.problem((*place, *each.loc), each.message, each.suggestion)
@@ -266,6 +280,11 @@ def policies_of(document: Document, wanted: str | None = None, plugins: Sequence
     )  # fmt: skip
 
 
+def _is_mapping_of_policies(policies: Any) -> bool:
+    """Whether policies stand under names of theirs; a single one, without a list around it, is taken as it is."""
+    return isinstance(policies, Mapping) and not {"name", "type"} & policies.keys()
+
+
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
@@ -281,6 +300,17 @@ def _registry(
         return None
 
 
+def _rule(
+    settings: TailSampling | None, specs: Sequence[Any], document: Document, base: KeyPath, problems: list[Problem]
+) -> BudgetRule | None:
+    """The budget of the default policies; None, and the problems, where it names a policy that is not there."""
+    budget = settings.budget if settings else None
+    names = [str(spec.get("name")) for spec in specs if isinstance(spec, Mapping)]
+    wrong = unknown_names(budget, names, document, (*base, "budget"))
+    problems.extend(wrong)
+    return budget.rule if budget and not wrong else None
+
+
 def _build(
     specs: list[Any],
     settings: TailSampling | None,
@@ -288,8 +318,9 @@ def _build(
     *,
     hash_salt: str | None = None,
     sample_on_first_match: bool | None = None,
+    budget: BudgetRule | None = None,
 ) -> PolicySet:
-    """A set under the settings of the block; the last two go before those of the block."""
+    """A set under the settings of the block; salt and first match go before those of the block."""
     first_match = settings.sample_on_first_match if settings else False
     return build_policy_set(
         specs,
@@ -298,4 +329,5 @@ def _build(
         sample_on_first_match=first_match if sample_on_first_match is None else sample_on_first_match,
         registry=registry,
         aliases=settings.attribute_aliases.table() if settings else NO_ALIASES,
+        budget=budget,
     )

@@ -7,6 +7,12 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, SecretStr, model_validator
 
 from sampler.config.base import Endpoint, Section
+from sampler.config.overload import Overload
+from sampler.config.receiving import AgentAuth, AgentLimits, AgentTenant
+from sampler.config.secrets import one_of_both, read_secret
+from sampler.config.server_tls import Certificate, ServerTls
+from sampler.config.source import KafkaSource
+from sampler.config.transform import Transform
 from sampler.config.units import DurationField, PositiveDuration, Size, parse_duration
 
 KIB = 1024
@@ -19,6 +25,11 @@ class Grpc(Section):
     enabled: bool = True
     endpoint: Endpoint = "localhost:4317"
     """Address to listen on; 0.0.0.0:4317 takes spans from other machines."""
+    tls: ServerTls | None = None
+    """Without this block spans travel in plain text."""
+    max_connection_age: DurationField = parse_duration("0s")
+    """Age, give or take a tenth, at which a connection is closed gracefully, so that its sender connects again and
+    agents that were added get a part of the load; 5m where several agents stand behind one address. 0 is never."""
 
 
 class Http(Section):
@@ -27,6 +38,8 @@ class Http(Section):
     enabled: bool = True
     endpoint: Endpoint = "localhost:4318"
     """Address to listen on; 0.0.0.0:4318 takes spans from other machines."""
+    tls: ServerTls | None = None
+    """Without this block spans travel in plain text."""
 
 
 class Agent(Section):
@@ -34,6 +47,15 @@ class Agent(Section):
 
     grpc: Grpc = Grpc()
     http: Http = Http()
+    kafka_source: KafkaSource | None = None
+    """Topics to be split by trace; without this block none is read."""
+    auth: AgentAuth = AgentAuth()
+    tenant: AgentTenant = AgentTenant()
+    limits: AgentLimits = AgentLimits()
+    transform: Transform = Transform()
+    """What is done to spans before anything else, so that nothing of what it removes reaches Kafka."""
+    trace_context_headers: bool = False
+    """Write W3C `traceparent` and `tracestate` as headers of records that hold spans of one trace only."""
     max_request_bytes: Size = Field(default=16 * MIB, ge=1)
     """Largest request accepted, after decompression."""
     record_size: Size = Field(default=256 * KIB, ge=1 * KIB)
@@ -47,8 +69,8 @@ class Agent(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if not (self.grpc.enabled or self.http.enabled):
-            raise ValueError("both grpc and http are off: nothing could be received")
+        if not (self.grpc.enabled or self.http.enabled or self.kafka_source):
+            raise ValueError("both grpc and http are off, and there is no kafka_source: nothing could be received")
         if self.max_request_bytes > self.max_buffer:
             raise ValueError("max_request_bytes is above max_buffer: the largest request could never be taken")
         return self
@@ -146,6 +168,16 @@ class Annotation(Section):
         )
 
 
+class MetricLabels(Section):
+    """What a worker's metrics tell apart. Every name costs a few series in Prometheus for each worker."""
+
+    services: int = Field(default=50, ge=0, le=1000)
+    """So many services have their spans and bytes counted under their own names, those with the most spans; all others
+    together are `other`. 0 counts nothing by service."""
+    keys: int = Field(default=50, ge=0, le=1000)
+    """So many keys of each policy that has a rate by key (`dynamic`) have their rate told, those of most traffic."""
+
+
 class Worker(Section):
     """Gathers, decides, emits."""
 
@@ -169,12 +201,18 @@ class Worker(Section):
     scanner: Literal["auto", "compiled", "upb"] = "auto"
     """`auto` takes the compiled scanner where it is built; the other two insist."""
     annotation: Annotation = Annotation()
+    transform: Transform = Transform()
+    """What is done to kept spans when they are written, after all policies."""
+    trace_context_headers: bool = False
+    """Write W3C `traceparent` and `tracestate` as headers of the records with kept traces; some 10 µs a record."""
     policies_reload_interval: DurationField = parse_duration("5s")
     """How often the policy file is looked at for changes, which are taken without a restart; 0 looks only at SIGHUP."""
     max_unacknowledged: int = Field(default=20_000, ge=1)
     """Output records waiting for acknowledgement at which fetching pauses."""
     memory: Memory = Memory()
+    metrics: MetricLabels = MetricLabels()
     watchdog: Watchdog = Watchdog()
+    overload: Overload = Overload()
 
     @model_validator(mode="after")
     def _beats(self) -> Self:
@@ -191,11 +229,27 @@ class Web(Section):
 
     enabled: bool = True
     endpoint: Endpoint = "localhost:8484"
-    """Address to listen on. `tailsampler run` gives the agent this port and the workers the next ones."""
+    """Address to listen on. `tailsampler run` has the pages of all its processes there, and those of each alone at the
+    ports after it: the agent, the workers, the exporter."""
+    tls: Certificate | None = None
+    """Without this block the pages are plain http."""
     token: Annotated[SecretStr, Field(min_length=8)] | None = None
-    """What a request that changes something (`tailsampler rescue`) must bring; best from a variable:
-    `${env:WEB_TOKEN}`. Without, such requests are taken only where `endpoint` is an address of the machine itself, such
-    as localhost."""
+    """What a request must bring (`Authorization: Bearer ...`) that changes something (`tailsampler rescue`) or reads
+    /status; best from a variable: `${env:WEB_TOKEN}`. Without, such requests are taken only where `endpoint` is an
+    address of the machine itself, such as localhost. /livez and /readyz are open to all."""
+    token_file: Annotated[str, Field(min_length=1)] | None = None
+    """A file that holds the token, in place of token; read when a process starts."""
+    protect_metrics: bool = False
+    """True asks for the token at /metrics too: its labels name services, tenants and policies."""
+
+    @model_validator(mode="after")
+    def _token(self) -> Self:
+        one_of_both("token", self.token, self.token_file, needed=self.protect_metrics)
+        return self
+
+    def secret_token(self) -> str | None:
+        """The token in force; ConfigError where its file cannot be used."""
+        return read_secret(self.token, self.token_file, "web.token")
 
 
 class Log(Section):

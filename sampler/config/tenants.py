@@ -7,12 +7,14 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field, StringConstraints
 
+from policies.budget import BudgetRule
 from policies.errors import PolicyConfigError
 from policies.policy_set import PolicySet
 from policies.registry import Registry
 from policies.tenants import Tenant, TenantPolicySets
 from sampler.config.aliases import AttributeAliases
 from sampler.config.base import Section, TopicName
+from sampler.config.budget import Budget, unknown_names
 from sampler.config.document import Document, typed
 from sampler.config.errors import KeyPath, Problem
 from sampler.config.mistakes import all_mistakes
@@ -32,6 +34,8 @@ class TenantSet(Section):
     """Where its kept traces go; without, kafka.topics.sampled. Made like that one where it is missing."""
     sample_on_first_match: bool | None = None
     """In place of the block's."""
+    budget: Budget | None = None
+    """What its policies together may keep; without, what they want. The block's is for the default policies."""
     policies: list[dict[str, Any]] = Field(min_length=1)
     """Its policies, in place of the default ones."""
 
@@ -51,7 +55,12 @@ class Build(Protocol):
     """Builds a policy set; PolicyConfigError where the list is wrong. The settings go before those of the block."""
 
     def __call__(
-        self, specs: list[Any], *, hash_salt: str | None = None, sample_on_first_match: bool | None = None
+        self,
+        specs: list[Any],
+        *,
+        hash_salt: str | None = None,
+        sample_on_first_match: bool | None = None,
+        budget: BudgetRule | None = None,
     ) -> PolicySet: ...
 
 
@@ -91,16 +100,12 @@ class TenantReader:
         if tenants is None or default is None or self._build is None:
             return default
         self._check_values(tenants)
+        self._check_budgets(tenants)
         if self._problems:
             return None
         salt = default.randomness.salt
         members = [
-            Tenant(
-                name,
-                each.match or (name,),
-                self._build(list(self.specs[name]), hash_salt=salt, sample_on_first_match=each.sample_on_first_match),
-                each.topic or "",
-            )
+            Tenant(name, each.match or (name,), self._set(self._build, name, each, salt), each.topic or "")
             for name, each in tenants.sets.items()
         ]
         return TenantPolicySets(
@@ -123,6 +128,20 @@ class TenantReader:
             for each in all_mistakes(specs, build, error):
                 self._problems.append(self._document.problem((*place, *each.loc), each.message, each.suggestion))
         self.specs[name] = tuple(specs)
+
+    def _set(self, build: Build, name: str, tenant: TenantSet, salt: str) -> PolicySet:
+        return build(
+            list(self.specs[name]),
+            hash_salt=salt,
+            sample_on_first_match=tenant.sample_on_first_match,
+            budget=tenant.budget.rule if tenant.budget is not None else None,
+        )
+
+    def _check_budgets(self, tenants: Tenants) -> None:
+        for name, each in tenants.sets.items():
+            names = [str(spec.get("name")) for spec in self.specs.get(name, ()) if isinstance(spec, dict)]
+            place = (*self._base, "sets", name, "budget")
+            self._problems += unknown_names(each.budget, names, self._document, place)
 
     def _check_values(self, tenants: Tenants) -> None:
         owner: dict[str, str] = {}

@@ -125,12 +125,20 @@ class Gathered:
         for attribute in reversed(span.attributes):
             if attribute.key == self._spec.names.rate:
                 found = attribute.value
-                rate = float(found.int_value) if found.HasField("int_value") else found.double_value
-                return rate if 1 <= rate < math.inf else 1.0
+                if found.HasField("int_value"):
+                    return self._exact(found.int_value, span)
+                # 0 where others stand for the trace already.
+                return found.double_value if 0 <= found.double_value < math.inf else 1.0
         threshold = parse(span.trace_state.encode()).th
         if threshold < 0:
             self.unmarked_spans += 1
-        return SPACE / (SPACE - threshold) if threshold > 0 else 1.0
+        return _count_of(threshold)
+
+    @staticmethod
+    def _exact(rounded: int, span: Span) -> float:
+        """The adjusted count of which this is the whole number, where the tracestate tells it."""
+        exact = _count_of(parse(span.trace_state.encode()).th)
+        return exact if rounded and abs(exact - rounded) <= 0.5 else float(max(0, rounded))
 
     def by_key(self) -> dict[Key, list[Counted]]:
         """What each trace holds of each key. Where traces are counted that is one `span` each, the trace itself."""
@@ -146,6 +154,11 @@ class Gathered:
         else:
             assert trace.key is not None, "a trace is made with its first span"
             yield trace.key, Counted(trace.rate, 1, int(trace.error), [max(0, trace.end_ns - trace.start_ns)])
+
+
+def _count_of(threshold: int) -> float:
+    """The adjusted count by `th`; 1 where there is none."""
+    return SPACE / (SPACE - threshold) if threshold > 0 else 1.0
 
 
 def _spans_of(resource_spans: ResourceSpans) -> Iterator[Span]:

@@ -82,7 +82,7 @@ def table_lines(gathered: Gathered, spec: KeySpec, asked: Asked) -> Iterator[str
     yield ""
     yield (
         f"{count(len(gathered))} kept traces with {count(gathered.span_count)} spans were read. "
-        f"The true value lies between the two numbers with {asked.confidence:.0%} confidence."
+        f"The true value lies between the two numbers with {asked.confidence * 100:.4g}% confidence."
     )
     if asked.buckets_ms:
         yield ""

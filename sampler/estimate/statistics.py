@@ -38,10 +38,14 @@ class Estimate:
     """What a kept trace holds of it on average, the larger ones counting for more: 1 where traces are counted."""
     kept: float
     """What was counted in the kept traces themselves, of which there is no doubt."""
+    doubt: float
+    """How many traces were left out for each kept one, on average over all that were looked at."""
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """The score interval of the total; its ends are the value itself where nothing was left out."""
-        if not self.value or not self.error:
+        if not self.value:
+            return Interval(0.0, quantile_of_normal(confidence) ** 2 * self.doubt)
+        if not self.error:
             return Interval(self.value, self.value)
         # As if all traces held `size` and were kept with one probability: that gives the same value and error.
         whole, variance = self.value / self.size, (self.error / self.size) ** 2
@@ -54,14 +58,19 @@ class Estimate:
 
 
 def estimate(counted: Iterable[Weighted]) -> Estimate:
-    """The estimated total of what is counted."""
-    value = variance = squares = kept = 0.0
+    """The estimated total of what is counted. A trace of rate 0 is one for which others stand: it does not count."""
+    value = variance = squares = kept = traces = left_out = 0.0
     for rate, amount in counted:
+        if not rate:
+            continue
+        traces += rate
+        left_out += rate * max(0.0, rate - 1)
         value += rate * amount
         squares += rate * amount * amount
         variance += rate * max(0.0, rate - 1) * amount * amount
         kept += amount
-    return Estimate(value, math.sqrt(variance), squares / value if value else 1.0, kept)
+    size, doubt = squares / value if value else 1.0, left_out / traces if traces else 0.0
+    return Estimate(value, math.sqrt(variance), size, kept, doubt)
 
 
 def ratio(parts: Sequence[tuple[float, float, float]], confidence: float = CONFIDENCE) -> tuple[float, Interval]:
@@ -87,11 +96,13 @@ def ratio(parts: Sequence[tuple[float, float, float]], confidence: float = CONFI
 
 
 def quantile(values: Sequence[Weighted], q: float, confidence: float = CONFIDENCE) -> tuple[float, Interval]:
-    """The q-quantile of (adjusted count, value) of at least one trace, with its interval.
+    """The q-quantile of (adjusted count, value) of each trace, with its interval; 0 where none counts.
 
     The interval is that of the share below the quantile, carried over to values (Woodruff 1952).
     """
-    ordered = sorted(values, key=lambda each: each[1])
+    ordered = sorted((each for each in values if each[0]), key=lambda each: each[1])
+    if not ordered:
+        return 0.0, Interval(0.0, 0.0)
     found = _value_at(ordered, q)
     _, shares = ratio([(rate, float(value <= found), 1.0) for rate, value in ordered], confidence)
     share_at = sum(rate for rate, value in ordered if value <= found) / sum(rate for rate, _ in ordered)
@@ -115,7 +126,9 @@ def _wilson(share: float, independent: float, confidence: float) -> Interval:
     scale = 1 + z * z / independent
     middle = (share + z * z / (2 * independent)) / scale
     spread = z / scale * math.sqrt(share * (1 - share) / independent + z * z / (4 * independent**2))
-    return Interval(max(0.0, middle - spread), min(1.0, middle + spread))
+    # Exactly 0 and 1 where the formula comes out there.
+    low, high = max(0.0, middle - spread) if share else 0.0, min(1.0, middle + spread) if share < 1 else 1.0
+    return Interval(low, high)
 
 
 @lru_cache

@@ -65,6 +65,8 @@ def _say_notes(files: dict[str, PolicyFile]) -> None:
     for file in files.values():
         for note in file.notes:
             print(f"note: {note}", file=sys.stderr)
+        if file.policy_set.budgets:
+            print(f"note: {file.path}: budget: files are decided at one moment: it cuts nothing", file=sys.stderr)
         if file.policy_set.by_header.name:
             print(
                 f"note: {file.path}: tenants.header: files have no headers, so the default policies decide every trace",

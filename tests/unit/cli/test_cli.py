@@ -147,12 +147,12 @@ def test_topics_follow_the_configuration() -> None:
 
 
 def test_run_gives_each_process_its_own_port_and_folder() -> None:
-    """The agent has web.endpoint, the workers the ports after it; port 0 stays 0."""
+    """web.endpoint is left to all of them together; the agent has the port after it, then come the workers."""
     config = Config()
     made = parts(config, ["--brokers", "b:1"], Path("p.yaml"), 2, Path("d"))
     assert [part.name for part in made] == ["agent", "worker-1", "worker-2"]
     assert [part.argv[part.argv.index("--web-endpoint") + 1] for part in made] == [
-        "localhost:8484", "localhost:8485", "localhost:8486",
+        "localhost:8485", "localhost:8486", "localhost:8487",
     ]  # fmt: skip
     assert "d/worker-2" in made[2].argv
     for part in made:

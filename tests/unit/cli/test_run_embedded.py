@@ -42,8 +42,8 @@ def answer(port: int, path: str) -> int:
 
 
 def test_run_becomes_ready_and_stops_cleanly(tmp_path: Path) -> None:
-    """Both processes get ready, the warning about memory is given, and SIGTERM ends all with 0."""
-    web = free_ports(2)
+    """Both processes get ready, and so does the page of both; the warning is given, and SIGTERM ends all with 0."""
+    web = free_ports(3)
     config = tmp_path / "config.yaml"
     config.write_text(
         f"agent: {{grpc: {{endpoint: 'localhost:0'}}, http: {{endpoint: 'localhost:0'}}}}\n"
@@ -55,11 +55,11 @@ def test_run_becomes_ready_and_stops_cleanly(tmp_path: Path) -> None:
         process = subprocess.Popen([sys.executable, "-m", "sampler.cli", *argv], stderr=log, cwd=ROOT)
     try:
         pause, deadline = threading.Event(), monotonic_s() + LIMIT_S
-        while [answer(port, "/readyz") for port in (web, web + 1)] != [200, 200]:
+        while [answer(port, "/readyz") for port in (web, web + 1, web + 2)] != [200, 200, 200]:
             assert process.poll() is None, (tmp_path / "log").read_text(encoding="utf-8")
             assert monotonic_s() < deadline, (tmp_path / "log").read_text(encoding="utf-8")
             pause.wait(0.1)
-        assert [answer(port, "/livez") for port in (web, web + 1)] == [200, 200]
+        assert [answer(port, "/livez") for port in (web, web + 1, web + 2)] == [200, 200, 200]
         process.send_signal(signal.SIGTERM)
         assert process.wait(LIMIT_S) == 0, (tmp_path / "log").read_text(encoding="utf-8")
     finally:
@@ -67,4 +67,4 @@ def test_run_becomes_ready_and_stops_cleanly(tmp_path: Path) -> None:
             process.kill()
             process.wait()
     assert "IN MEMORY ONLY" in (tmp_path / "log").read_text(encoding="utf-8")
-    assert [answer(port, "/livez") for port in (web, web + 1)] == [0, 0]
+    assert [answer(port, "/livez") for port in (web, web + 1, web + 2)] == [0, 0, 0]

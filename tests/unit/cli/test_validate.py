@@ -157,3 +157,51 @@ def test_dollar_signs_survive_printing(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "q.yaml").write_text(capsys.readouterr().out.split("---\n")[1], encoding="utf-8")
     (spec,) = load_policies(tmp_path / "q.yaml").specs
     assert spec["string_attribute"]["values"] == ["${X}", "$$", "^a$"]
+
+
+def test_policies_by_name_are_told_as_such(tmp_path: Path, capsys: Capture) -> None:
+    """Not as a policy without a name; what else is wrong in the block is told too."""
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "tail_sampling:\n  decision_wait: 5x\n  policies:\n    errors: {type: status_code}\n", encoding="utf-8"
+    )
+    assert invoke(["validate", str(file)]) == 2
+    wait, policies = capsys.readouterr().err.splitlines()
+    assert wait.startswith(f"{file}:2: tail_sampling.decision_wait: must be a duration")
+    assert policies.startswith(f"{file}:3: tail_sampling.policies: must be a list, each policy behind a dash")
+
+
+def test_every_mistake_of_every_policy_is_told(tmp_path: Path, capsys: Capture) -> None:
+    """Two of one policy, a name that two have, and what is wrong inside a policy without a name."""
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "policies:\n"
+        "  - {name: a, type: latency, latency: {upper_threshold_ms: x, foo: 1}}\n"
+        "  - {name: a, type: nonesuch}\n"
+        "  - type: and\n"
+        "    and: {and_sub_policy: [{name: y, type: string_attribute, string_attribute: {values: [5]}}]}\n",
+        encoding="utf-8",
+    )
+    assert invoke(["validate", str(file)]) == 2
+    places = [line.split(" ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert places == [
+        "policies[0].latency.foo:", "policies[0].latency.upper_threshold_ms:", "policies[1].type:",
+        "policies[1].name:", "policies[2]:", "policies[2].and.and_sub_policy[0].string_attribute:",
+    ]  # fmt: skip
+
+
+def test_policies_are_checked_with_the_configuration_beside_them(tmp_path: Path, capsys: Capture) -> None:
+    """What each may be alone, but not with the other, or works in another way then."""
+    config, policies = tmp_path / "c.yaml", tmp_path / "p.yaml"
+    config.write_text("worker: {trace_table: {disk_limit_mib: 0}}\n", encoding="utf-8")
+    tenants = "tenants: {attribute: t, sets: {x: {topic: otlp_spans, policies: [{name: b, type: always_sample}]}}}\n"
+    block = "decision_wait: 30m\nretain_dropped: 20m\npolicies: [{name: a, type: always_sample}]\n"
+    policies.write_text(block, encoding="utf-8")
+    assert invoke(["validate", str(policies)]) == 0
+    assert "disk_limit_mib" not in capsys.readouterr().out
+    assert invoke(["validate", str(config), str(policies)]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"note: {policies}: ")]
+    assert [note.split()[2] for note in notes] == ["retain_dropped", "decision_wait"]
+    policies.write_text(block + tenants, encoding="utf-8")
+    assert invoke(["validate", str(policies), str(config)]) == 2
+    assert "otlp_spans is the topic of spans" in capsys.readouterr().err

@@ -41,6 +41,26 @@ def kept(number: int, service: str = "shop", rate: float | None = 10.0, **more: 
     return TracesData(resource_spans=sections).SerializeToString()
 
 
+def test_what_was_kept_beside_the_sample_counts_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A trace that a second look brought back has rate 0: those that were kept before stand for it."""
+    path = tmp_path / "kept.pb"
+    path.write_bytes(b"".join([*(kept(n, rate=2.0) for n in range(1, 5)), kept(9, rate=0.0)]))
+    (found,) = run(capsys, str(path))
+    assert (found["kept_traces"], found["traces"]["value"]) == (5, 8)  # type: ignore[index]
+
+
+def test_a_rounded_rate_is_made_exact_by_the_threshold() -> None:
+    """1.4 is written as 1 where whole numbers are wanted; `th` says 1.4. One that means something else stays."""
+    for rate, state, exact in ((1, "ot=th:49", 1.4), (14, "ot=th:49", 14), (0, "", 0), (3, "", 3)):
+        data = TracesData.FromString(kept(1, rate=None, trace_state=state))
+        mark = KeyValue(key="sampling.rate", value=AnyValue(int_value=rate))
+        data.resource_spans[0].scope_spans[0].spans[0].attributes.append(mark)
+        gathered = Gathered(KeySpec())
+        gathered.add(data.SerializeToString())
+        ((counted,),) = gathered.by_key().values()
+        assert counted.rate == pytest.approx(exact, rel=0.01)
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
     assert invoke(["estimate", "--output", "json", *arguments]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -90,6 +90,8 @@ def test_a_share_of_nothing_seen_is_still_in_doubt() -> None:
     sampled = ratio([(10.0, 0.0, 1.0)] * 50)
     assert sampled[0] == 0
     assert sampled[1].low == 0 < sampled[1].high < 0.1
+    assert ratio([(10.0, 0.0, 1.0)] * 57)[1].low == 0
+    assert ratio([(10.0, 1.0, 1.0)] * 57)[1].high == 1
     assert ratio([(1.0, 0.0, 1.0)] * 50) == (0.0, Interval(0.0, 0.0))
     assert ratio([]) == (0.0, Interval(0.0, 1.0))
 
@@ -109,3 +111,20 @@ def test_quantiles_count_what_each_trace_stands_for() -> None:
     """One that stands for nine others outweighs them."""
     assert quantile([(9.0, 5.0), *[(1.0, 50.0)] * 8], 0.5)[0] == 5.0
     assert quantile([(1.0, 5.0)], 0.99) == (5.0, Interval(5.0, 5.0))
+
+
+def test_a_part_of_which_nothing_was_kept_is_still_in_doubt() -> None:
+    """Of sampled traces those left out may hold some of it, up to the upper end of the score interval of none."""
+    sampled = estimate([(10.0, 0.0)] * 50)
+    assert sampled.value == 0
+    assert sampled.interval() == (0.0, pytest.approx(1.96**2 * 9, rel=0.001))
+    assert estimate([(1.0, 0.0)] * 50).interval() == (0.0, 0.0)
+
+
+def test_traces_for_which_others_stand_count_nothing() -> None:
+    """Those of rate 0 were kept beside the sample: sums, shares and quantiles are those of the others."""
+    sample = [(4.0, 3.0)] * 20
+    assert estimate([*sample, (0.0, 7.0)]) == estimate(sample)
+    assert quantile([*sample, *[(0.0, 7.0)] * 30], 0.99) == quantile(sample, 0.99)
+    assert ratio([(4.0, 0.0, 1.0), (0.0, 1.0, 1.0)])[0] == 0
+    assert quantile([(0.0, 7.0)], 0.5)[0] == 0
