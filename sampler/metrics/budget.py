@@ -12,7 +12,7 @@ class BudgetMetrics(MetricSet):
 
     budget_pressure = GaugeSpec(
         "What the policies want to keep, in parts of the budget, in the latest tick of any partition: above 1 "
-        "something is cut. The tenant is empty for the default policies.",
+        "something is cut; 0 where a minute long nothing was decided. The tenant is empty for the default policies.",
         ("tenant",),
     )
     budget_share = GaugeSpec(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Status, TracesData
 
 from policies.budget import BudgetRule
 from policies.policy_set import PolicySet, build_policy_set
@@ -79,7 +79,7 @@ def record(offset: int, trace_id: bytes, at_ms: int, *, error: bool = False) -> 
     data = TracesData()
     scope = data.resource_spans.add().scope_spans.add()
     span = scope.spans.add(trace_id=trace_id, span_id=(offset + 1).to_bytes(8, "big"), name="op")
-    span.status.code = 2 if error else 0
+    span.status.code = Status.STATUS_CODE_ERROR if error else Status.STATUS_CODE_UNSET
     return offset, at_ms, data.SerializeToString()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -21,7 +22,7 @@ def text(key: str, value: str) -> KeyValue:
     return KeyValue(key=key, value=AnyValue(string_value=value))
 
 
-def kept(number: int, service: str = "shop", rate: float | None = 10.0, **more: object) -> bytes:
+def kept(number: int, service: str = "shop", rate: float | None = 10.0, **more: Any) -> bytes:
     """A kept trace: a root of 100 ms and a child in another service, marked as the sampler does."""
     trace_id = number.to_bytes(16, "big")
     marks = [] if rate is None else [KeyValue(key="sampling.rate", value=AnyValue(double_value=rate))]
@@ -99,7 +100,7 @@ def test_spans_by_name(file: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_histogram_of_durations(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Bounds are cumulative, as Prometheus has them."""
     (all_traces,) = run(capsys, "--buckets", "50ms,100ms", file)
-    assert [(each["le_ms"], each["value"]) for each in all_traces["buckets"]] == [(50, 0), (100, 405)]  # type: ignore[index,attr-defined]
+    assert [(each["le_ms"], each["value"]) for each in all_traces["buckets"]] == [(50, 0), (100, 405)]  # type: ignore[attr-defined]
 
 
 def test_a_table_for_people(file: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,7 @@ from policies.rset import (
     union,
 )
 from policies.tenants import Tenant, TenantPolicySets
+from policies.trace import Summary
 from policies.verdict import Verdict
 from tests.unit.policies.sample_policies import spec
 
@@ -115,12 +116,12 @@ class Traffic:
 
 def play(
     policies: PolicySet, traffic: Traffic, traces_per_s: Sequence[float], exchange: Exchange | None = None
-) -> list[list[tuple[PlainSummary, Verdict]]]:
+) -> list[list[tuple[Summary, Verdict]]]:
     """What was decided in each second, given its load."""
     state = policies.initial_state()
     seconds = []
     for second, load in enumerate(traces_per_s):
-        decided: list[tuple[PlainSummary, Verdict]] = []
+        decided: list[tuple[Summary, Verdict]] = []
         for part in range(1000 // TICK_MS):
             traces = traffic.tick(load * TICK_MS / 1000)
             if traces:
@@ -131,7 +132,7 @@ def play(
     return seconds
 
 
-def kept_spans(decided: Sequence[tuple[PlainSummary, Verdict]]) -> int:
+def kept_spans(decided: Sequence[tuple[Summary, Verdict]]) -> int:
     return sum(summary.span_count for summary, verdict in decided if verdict.sampled)
 
 
