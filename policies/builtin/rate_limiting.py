@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from pydantic import Field
 
-from policies.claims import Candidate, Settlement, Tick
+from policies.builtin._bucket import BucketLimiter
 from policies.conditions import INT64_MAX
-from policies.contract import Context, Limiter, PolicyConfig
-from policies.demand import TierParts
-from policies.tokens import CAPS_NOTHING, TokenBucket
+from policies.contract import Context, PolicyConfig
 from policies.trace import TraceView
 
 
-class RateLimiting(Limiter):
+class RateLimiting(BucketLimiter):
     """Keeps whole traces as long as their spans fit in a token bucket: `spans_per_second`, saved up to the burst.
 
     Time is stream time. Traces that are decided in the same tick share the tokens by their randomness, so that a kept
     trace has an exact probability; one with more spans than the burst is never kept. The rate is that of all
-    partitions together, each of which has an equal part.
+    partitions together, each of which has the part that it has in the demand.
     """
 
     type = "rate_limiting"
@@ -34,34 +29,15 @@ class RateLimiting(Limiter):
         """How many spans may be saved up, and so be kept at once; 0 is twice `spans_per_second`."""
 
     config: Config
-    exchanges = True
 
     def __init__(self, config: Config, context: Context) -> None:
-        super().__init__(config, context)
-        self._bucket = TokenBucket(config.spans_per_second, config.burst_capacity or 2 * config.spans_per_second)
-        self._parts = TierParts(self)
-        self.notes_beside_others = (CAPS_NOTHING,)
-        if not config.spans_per_second:
-            self.notes = (nothing_after_the_burst("spans_per_second", config.burst_capacity),)
+        rate, burst = config.spans_per_second, config.burst_capacity
+        super().__init__(config, context, rate=rate, burst=burst, field="spans_per_second")
 
     def cost(self, trace: TraceView) -> float:
         """One token a span that arrived."""
         return trace.span_count
 
-    def initial_state(self) -> dict[str, Any]:
-        """A full bucket."""
-        return self._bucket.initial_state()
-
-    def settle(self, tick: Tick, candidates: Sequence[Candidate], state: dict[str, Any]) -> Settlement:
-        """Shares out what the bucket holds."""
-        parts = self._parts.of(tick, state, {"": self._bucket}, {"": candidates})
-        return self._bucket.settle(tick, candidates, state, parts.get(""))
-
     def describe(self) -> str:
         """Says what it keeps."""
         return f"at most {self._bucket.rate} spans a second, {self._bucket.burst} at once"
-
-
-def nothing_after_the_burst(field: str, burst: int) -> str:
-    """The note on a bucket that never refills."""
-    return f"`{field}` is 0: keeps nothing" + (" once the burst is spent" if burst else "")

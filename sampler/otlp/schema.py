@@ -8,18 +8,14 @@ level deep, whatever their depth.
 
 from __future__ import annotations
 
-from typing import Any
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto as _Type
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-_PACKAGE = "tailsampler.slim"
-_Type = descriptor_pb2.FieldDescriptorProto
+from sampler.otlp.messages import Fields, message_classes
 
 _BYTES, _BOOL, _INT32, _INT64 = _Type.TYPE_BYTES, _Type.TYPE_BOOL, _Type.TYPE_INT32, _Type.TYPE_INT64
 _DOUBLE, _FIXED32, _FIXED64 = _Type.TYPE_DOUBLE, _Type.TYPE_FIXED32, _Type.TYPE_FIXED64
 
-# message -> field -> (number, type, repeated); a type in words is another message.
-_MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
+_MESSAGES: dict[str, Fields] = {
     # One field is declared because upb is lax about field number 0 in messages that have none.
     "Opaque": {"values": (1, _BYTES, True)},
     "AnyValue": {
@@ -72,31 +68,5 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
 }
 
 
-def _file() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(name="tailsampler/slim.proto", package=_PACKAGE, syntax="proto2")
-    for message_name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=message_name)
-        if message_name == "AnyValue":
-            message.oneof_decl.add(name="value")
-        for name, (number, kind, repeated) in fields.items():
-            field = message.field.add(name=name, number=number)
-            field.label = _Type.LABEL_REPEATED if repeated else _Type.LABEL_OPTIONAL
-            if isinstance(kind, str):
-                field.type = _Type.TYPE_MESSAGE
-                field.type_name = f".{_PACKAGE}.{kind}"
-            else:
-                field.type = kind
-            if message_name == "AnyValue":
-                field.oneof_index = 0
-    return file
-
-
-def _classes() -> dict[str, Any]:
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(_file().SerializeToString())
-    find = pool.FindMessageTypeByName
-    return {name: message_factory.GetMessageClass(find(f"{_PACKAGE}.{name}")) for name in _MESSAGES}
-
-
-SLIM = _classes()
+SLIM = message_classes("tailsampler.slim", _MESSAGES)
 """Message classes by name, in a descriptor pool of their own."""

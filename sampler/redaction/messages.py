@@ -8,17 +8,14 @@ is never decoded.
 
 from __future__ import annotations
 
-from typing import Any
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto as _Type
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from sampler.otlp.messages import Fields, message_classes
 
-_PACKAGE = "tailsampler.redaction"
-_Type = descriptor_pb2.FieldDescriptorProto
 _BYTES, _BOOL, _UINT32 = _Type.TYPE_BYTES, _Type.TYPE_BOOL, _Type.TYPE_UINT32
 _INT64, _DOUBLE = _Type.TYPE_INT64, _Type.TYPE_DOUBLE
 
-# message -> field -> (number of opentelemetry.proto, type, repeated); a type in words is another message.
-_MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
+_MESSAGES: dict[str, Fields] = {
     "AnyValue": {
         "text": (1, _BYTES, False),
         "boolean": (2, _BOOL, False),
@@ -54,31 +51,5 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
 }
 
 
-def _file() -> descriptor_pb2.FileDescriptorProto:
-    # proto2: what is there but empty stays there.
-    file = descriptor_pb2.FileDescriptorProto(name="tailsampler/redaction.proto", package=_PACKAGE, syntax="proto2")
-    for message_name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=message_name)
-        if message_name == "AnyValue":
-            message.oneof_decl.add(name="value")
-        for name, (number, kind, repeated) in fields.items():
-            field = message.field.add(name=name, number=number)
-            field.label = _Type.LABEL_REPEATED if repeated else _Type.LABEL_OPTIONAL
-            if isinstance(kind, str):
-                field.type, field.type_name = _Type.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
-            else:
-                field.type = kind
-            if message_name == "AnyValue":
-                field.oneof_index = 0
-    return file
-
-
-def _classes() -> dict[str, Any]:
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(_file().SerializeToString())
-    find = pool.FindMessageTypeByName
-    return {name: message_factory.GetMessageClass(find(f"{_PACKAGE}.{name}")) for name in _MESSAGES}
-
-
-MESSAGES = _classes()
+MESSAGES = message_classes("tailsampler.redaction", _MESSAGES)
 """Message classes by name."""
