@@ -11,8 +11,6 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 # Arguments for pytest: make test PYTEST_ARGS="-k watermark"
 PYTEST_ARGS ?=
-# Tests on a real Kafka mostly wait: they run beside the others. make test PARALLEL= runs all one after the other.
-PARALLEL ?= -n 2 --dist loadgroup
 
 # Files whose change makes a part of the set-up be done again.
 MADE := $(VENV)/.made
@@ -45,7 +43,7 @@ demo: $(PROJECT)  ## Set up, then sample real traces on this machine, without a 
 test: tools $(DEV) $(PROJECT)  ## Set up, then lint, types and all tests, with a real Kafka (Java 17, Maven), Helm (Go) and Prometheus
 	@$(MAKE) --no-print-directory lint
 	@$(PY) -m tests.harness.helm
-	@$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	@$(PY) -m tests $(PYTEST_ARGS)
 
 .PHONY: test-faults
 test-faults: tools $(DEV) $(PROJECT)  ## All fault scenarios on a real Kafka (about half an hour); writes docs/faults.md

@@ -27,7 +27,8 @@ class Finding:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
-    """The policies in order of evaluation, a line each."""
+    """The policies in order of evaluation, a line each; a line with its name before those of a tenant."""
+    policy_count: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -99,8 +100,8 @@ def _read(file: str, plugins: Sequence[str]) -> tuple[Finding, Config | PolicyFi
         plan_of(found)
     except ConfigError as error:
         return Finding(file, kind, error.problems), None
-    policies = tuple(found.policy_set.describe().splitlines())
-    return Finding(file, kind, notes=found.notes, policies=policies), found
+    policies, count = tuple(found.policy_set.describe().splitlines()), len(found.policy_set.names)
+    return Finding(file, kind, notes=found.notes, policies=policies, policy_count=count), found
 
 
 def _say(found: Finding) -> None:
@@ -108,7 +109,8 @@ def _say(found: Finding) -> None:
         click.echo(str(problem), err=True)
     if found.problems:
         return
-    what = f"{len(found.policies)} policies" if found.kind == "policies" else "configuration"
+    plural = "policy" if found.policy_count == 1 else "policies"
+    what = f"{found.policy_count} {plural}" if found.kind == "policies" else "configuration"
     click.echo(f"{found.path}: valid, {what}")
     for line in found.policies:
         click.echo(f"  {line}")

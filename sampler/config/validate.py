@@ -59,6 +59,10 @@ def _message(item: Any) -> str:
         return f"must be one of {item['ctx']['expected'].replace(' or ', ', ')}"
     if item["type"] == "string_pattern_mismatch":
         return "has characters that are not allowed here"
+    # Secrets report the second one.
+    of_text = item["type"] == "string_too_short" or item.get("ctx", {}).get("field_type") == "Value"
+    if of_text and item["ctx"]["min_length"] > 1:
+        return f"must have at least {item['ctx']['min_length']} characters"
     plain = _PLAIN.get(item["type"])
     if plain:
         return plain
@@ -93,6 +97,9 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
         if named:
             # A key of a mapping from names to models.
             named = False
+            continue
+        if isinstance(part, int):
+            # An element of a list of models.
             continue
         field = owner.model_fields.get(str(part)) if owner else None
         owner = _model_in(field.annotation) if field else None

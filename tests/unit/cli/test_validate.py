@@ -96,7 +96,7 @@ def test_findings_for_machines(tmp_path: Path, capsys: Capture) -> None:
 def test_one_block_of_several(capsys: Capture) -> None:
     """Named after a hash sign."""
     assert invoke(["validate", f"{WHOLE}#tail_sampling/staging"]) == 0
-    assert "#tail_sampling/staging: valid, 1 policies" in capsys.readouterr().out
+    assert "#tail_sampling/staging: valid, 1 policy" in capsys.readouterr().out
     assert invoke(["validate", f"{WHOLE}#tail_sampling/other"]) == 2
 
 
