@@ -10,7 +10,7 @@ BENCHMARKS = {
     "policies": "microseconds per trace of each policy type, without Kafka (about a minute)",
     "decisions": "bytes and microseconds a remembered decision at 20 million, and their recovery (about two minutes)",
     "long_waits": "memory and disk of half an hour of undecided traces, without Kafka (about half a minute)",
-    "sampling_quality": "how well `dynamic` meets its goal, and how true counts are, over made key spaces (2 minutes)",
+    "sampling_quality": "how well `dynamic` meets its goal, and how true counts are, on a real Kafka too (3 minutes)",
     "scanner": "microseconds per span of the scanners, without Kafka (about 20 seconds)",
 }
 

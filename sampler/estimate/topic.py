@@ -24,7 +24,7 @@ def read_topic(conf: Mapping[str, Any], topic: str, since_ms: int | None = None)
     Reading ends where the topic ended when it began. TopicReadError where Kafka does not give it.
     """
     consumer = Consumer({**conf, "group.id": "tailsampler.estimate", "enable.auto.commit": False,
-                         "enable.partition.eof": False})  # fmt: skip
+                         "enable.partition.eof": False, "log_level": 0})  # fmt: skip
     try:
         starts = _starts(consumer, topic, since_ms)
         ends = {each.partition: consumer.get_watermark_offsets(each, timeout=REQUEST_S)[1] for each in starts}
@@ -32,7 +32,8 @@ def read_topic(conf: Mapping[str, Any], topic: str, since_ms: int | None = None)
         consumer.assign([each for each in starts if each.partition in open_ends])
         yield from _until(consumer, topic, open_ends)
     except KafkaException as error:
-        raise TopicReadError(f"topic {topic} cannot be read: {error.args[0].str()}") from error
+        advice = f"brokers: {conf.get('bootstrap.servers')}; are they up, and are address and login right?"
+        raise TopicReadError(f"topic {topic} cannot be read: {error.args[0].str()} ({advice})") from error
     finally:
         consumer.close()
 
