@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sampler.config import Config, ConfigError, PolicyFile
 from sampler.config.errors import Problem
+from sampler.exporter.selection import RouteError, sources_of
 from sampler.topic_specs import tenant_topics
 
 LONG_WAIT_MS = 300_000
@@ -13,16 +14,24 @@ LONG_WAIT_MS = 300_000
 
 
 def problems(config: Config, policies: PolicyFile) -> tuple[Problem, ...]:
-    """What a worker with both would refuse."""
+    """What a worker or an exporter with both would refuse."""
     try:
         tenant_topics(config.kafka, policies)
     except ConfigError as error:
         return error.problems
-    return ()
+    return tuple(_route_problems(config, policies))
+
+
+def _route_problems(config: Config, policies: PolicyFile) -> Iterator[Problem]:
+    for number, backend in enumerate(config.exporter.backends):
+        try:
+            sources_of(backend.topics, backend.route, config.kafka.topics.sampled, policies)
+        except RouteError as error:
+            yield Problem(str(policies.path), None, f"exporter.backends[{number}] ({backend.name})", str(error))
 
 
 def remarks(config: Config, policies: PolicyFile) -> Iterator[str]:
-    """What a worker with both would do otherwise than one may think."""
+    """What a worker or an exporter with both would do otherwise than one may think."""
     block, worker = policies.tail_sampling, config.worker
     ttl = policies.decision_ttl or worker.decision_cache.ttl
     if policies.decision_ttl is None and block.retain_dropped.ms > ttl.ms:
@@ -40,3 +49,15 @@ def remarks(config: Config, policies: PolicyFile) -> Iterator[str]:
             f"decision_wait is {block.decision_wait}, and the span topic keeps records for {config.kafka.retention}: a "
             "worker that is away for long finds the beginnings of its traces gone"
         )
+    yield from _unknown_policies(config, policies)
+
+
+def _unknown_policies(config: Config, policies: PolicyFile) -> Iterator[str]:
+    tenants = policies.tail_sampling.tenants
+    prefixes = ("", *(f"{name}/" for name in tenants.sets)) if tenants else ("",)
+    known = {name.removeprefix(prefix) for name in policies.policy_set.names for prefix in prefixes}
+    for number, backend in enumerate(config.exporter.backends):
+        place = f"exporter.backends[{number}] ({backend.name})"
+        for asked in (*backend.route.policies, *backend.route.exclude.policies):
+            if not any(asked == name or asked.startswith(f"{name}/") or name.startswith(f"{asked}/") for name in known):
+                yield f"{place}: its route names the policy {asked}, which is not here"

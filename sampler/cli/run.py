@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 EMBEDDED_PARTITIONS = 4
 EMBEDDED_SESSION = "10s"
+EMBEDDED_HEARTBEAT = "1s"
+"""Several to half a session, so that a busy machine that is late with one does not end the worker's lease."""
 EMBEDDED_JOIN_MS = 5000
 IN_MEMORY = (
     "No --brokers given and none in the configuration: using the embedded broker. ALL DATA IS IN MEMORY ONLY and gone "
@@ -70,11 +72,13 @@ def run(
         tell(banner(config, policies_path, len(policies.policy_set.names), workers, brokers))
         common = [*_option("--config", config_path), *_option("--log-level", log_level), *_option("--brokers", brokers)]
         worker_options = tuple(part for plugin in plugins for part in ("--plugins", plugin))
+        heartbeat: tuple[str, ...] = ()
         if embedded:
             common.append("--no-create-topics")
             # The embedded broker makes every rebalance wait for about one session.
             worker_options += ("--session-timeout", EMBEDDED_SESSION)
-        made = parts(config, common, policies_path, workers, data_dir, worker_options)
+            heartbeat = ("--heartbeat-interval", EMBEDDED_HEARTBEAT)
+        made = parts(config, common, policies_path, workers, data_dir, worker_options, heartbeat)
         supervisor = Supervisor(made)
         if config.web.enabled:
             stack.enter_context(gathered_pages(config.web, addresses(made), supervisor))
@@ -88,9 +92,11 @@ def parts(
     workers: int,
     data_dir: Path,
     worker_options: tuple[str, ...] = (),
+    heartbeat: tuple[str, ...] = (),
 ) -> list[Part]:
     """The processes to supervise: one agent, then the workers, each with its own folder and web port, then an exporter.
 
+    `worker_options` are for workers and exporter, which both read the policies; `heartbeat` for the workers alone.
     web.endpoint is left to the pages of all of them. There is an exporter where the configuration names backends.
     """
     from sampler.supervisor import Part
@@ -100,6 +106,7 @@ def parts(
     for number in range(1, workers + 1):
         own = [
             *worker_options,
+            *heartbeat,
             "--data-dir",
             str(data_dir / f"worker-{number}"),
             "--web-endpoint",

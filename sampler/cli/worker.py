@@ -30,6 +30,7 @@ DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 @click.option(
     "--session-timeout", metavar="DURATION", help="When the group gives a silent worker's partitions away, such as 45s."
 )
+@click.option("--heartbeat-interval", metavar="DURATION", help="How often the worker is heard of, such as 3s.")
 @click.option("--data-dir", metavar="DIR", help="Folder for waiting spans and decisions; goes before the file's.")
 @click.option("--create-topics/--no-create-topics", default=None, help="Make missing topics at start.")
 def worker(
@@ -40,6 +41,7 @@ def worker(
     web_endpoint: str | None,
     log_level: str | None,
     session_timeout: str | None,
+    heartbeat_interval: str | None,
     data_dir: str | None,
     create_topics: bool | None,
 ) -> int:
@@ -52,7 +54,7 @@ def worker(
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     config = read_config(
         config_path, brokers, web_endpoint, log_level, worker__data_dir=data_dir, kafka__create_topics=create_topics,
-        worker__session_timeout=session_timeout,
+        worker__session_timeout=session_timeout, worker__heartbeat_interval=heartbeat_interval,
     )  # fmt: skip
     from sampler.cli.logs import set_up_logging
 

@@ -205,3 +205,40 @@ def test_policies_are_checked_with_the_configuration_beside_them(tmp_path: Path,
     policies.write_text(block + tenants, encoding="utf-8")
     assert invoke(["validate", str(policies), str(config)]) == 2
     assert "otlp_spans is the topic of spans" in capsys.readouterr().err
+
+
+def test_mistakes_in_lists_and_short_secrets(tmp_path: Path, capsys: Capture) -> None:
+    """A key in an element of a list gets the name that was meant; a secret is told how long it must be."""
+    text = "agent:\n  transform:\n    salt: x\n    rules:\n      - {action: delete, key: user}\n"
+    (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
+    assert invoke(["validate", str(tmp_path / "c.yaml")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path}/c.yaml:3: agent.transform.salt: must have at least 8 characters",
+        f"{tmp_path}/c.yaml:5: agent.transform.rules[0].key: unknown key (did you mean keys?)",
+    ]
+
+
+def test_policies_of_tenants_are_counted(tmp_path: Path, capsys: Capture) -> None:
+    """The number is that of the policies, without the lines that name a tenant."""
+    one = "[{name: all, type: always_sample}]"
+    text = f"tail_sampling:\n  policies: {one}\n  tenants:\n    attribute: t\n    sets: {{shop: {{policies: {one}}}}}\n"
+    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
+    assert invoke(["validate", str(tmp_path / "p.yaml")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path}/p.yaml: valid, 2 policies"
+
+
+def test_routes_of_backends_are_checked_with_the_policies(tmp_path: Path, capsys: Capture) -> None:
+    """A tenant that the policy file lacks is a mistake, as in the exporter; an unknown policy is worth a note."""
+    tenant, policy = "{tenants: [shopp]}", "{policies: [eror, error/detail]}"
+    text = "exporter:\n  backends:\n    - {name: a, endpoint: 'a:4317', route: %s}\n"
+    one = "[{name: error, type: always_sample}]"
+    (tmp_path / "p.yaml").write_text(f"policies: {one}\n", encoding="utf-8")
+    files = [str(tmp_path / "c.yaml"), str(tmp_path / "p.yaml")]
+    (tmp_path / "c.yaml").write_text(text % tenant, encoding="utf-8")
+    assert invoke(["validate", *files]) == 2
+    assert "exporter.backends[0] (a): route.tenants: " in capsys.readouterr().err
+    (tmp_path / "c.yaml").write_text(text % policy, encoding="utf-8")
+    assert invoke(["validate", *files]) == 0
+    said = "exporter.backends[0] (a): its route names the policy eror, which is not here"
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "its route" in line] == [f"note: {files[1]}: {said}"]
