@@ -69,6 +69,10 @@ class BudgetedSet:
         """How many ticks were decided."""
         return self._budget.ticks
 
+    def describe(self) -> str:
+        """What it allows."""
+        return f"budget: {self.rule.per_second:,.0f} {self.rule.unit} a second of all that is kept"
+
     @property
     def pressure(self) -> float:
         """What was wanted in the latest tick, in parts of the budget: above 1 something is cut."""

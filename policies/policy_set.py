@@ -225,9 +225,10 @@ class PolicySet:
         return verdict if self.budget is None else self.budget.again(verdict, summary, replace(case, intents=sure))
 
     def describe(self) -> str:
-        """The policies, one a line, in order of evaluation."""
+        """The policies, one a line, in order of evaluation, and the budget."""
         listed = (top for top in self._policies if not any(top.policy is other.policy.veto for other in self._policies))
-        return "\n".join(f"{top.name} ({top.policy.type}): {top.policy.describe()}" for top in listed)
+        lines = [f"{top.name} ({top.policy.type}): {top.policy.describe()}" for top in listed]
+        return "\n".join(lines if self.budget is None else [*lines, self.budget.describe()])
 
     def _decide_by_plan(self, traces: Sequence[TraceInput], answers: list[Sequence[Intent]]) -> list[Verdict]:
         """The fast path, where every answer follows from conditions and R. `answers` gets those, if the budget asks."""

@@ -41,6 +41,7 @@ def test_every_measure_becomes_a_rate(budget: str, per_second: float, unit: str)
     assert found is not None
     assert found.rule.per_second == pytest.approx(per_second)
     assert found.rule.unit == unit
+    assert f" {unit} a second of all that is kept" in policy_set(budget).describe()
 
 
 @pytest.mark.parametrize(
