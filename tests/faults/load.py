@@ -105,6 +105,7 @@ class Load:
     def until(self, seconds: float) -> None:
         """Return when the load has run for so long."""
         assert self._process.running or self.elapsed_s >= self.plan.seconds, self._process.output()
+        # Time itself is the condition: a fault strikes so many seconds into the load.
         time.sleep(max(0.0, seconds - self.elapsed_s))
 
 
@@ -159,6 +160,7 @@ def _due(planned: Sequence[Send], began_s: float) -> Iterator[list[Send]]:
             end += 1
         yield list(planned[at:end])
         at = end
+        # Paces the load.
         time.sleep(SLICE_S)
 
 

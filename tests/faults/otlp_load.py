@@ -98,6 +98,7 @@ def main() -> None:
     for at_s, request in planned:
         while (wait_s := at_s - (time.monotonic() - began_s)) > 0:
             client.send_again()
+            # Paces the load.
             time.sleep(min(wait_s, SLICE_S))
         client.send(request)
     end_s = time.monotonic() + GIVE_UP_S

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 from tests.harness.reading import Record
@@ -132,7 +133,7 @@ def spans_of(value: bytes) -> list[Span]:
     """The spans of a record that have ids; none where it is not OTLP."""
     try:
         data = TracesData.FromString(value)
-    except Exception:  # upb's DecodeError has no common name over its versions
+    except DecodeError:
         return []
     spans = (span for resource in data.resource_spans for scope in resource.scope_spans for span in scope.spans)
     return [span for span in spans if len(span.trace_id) == 16 and any(span.trace_id) and len(span.span_id) == 8]

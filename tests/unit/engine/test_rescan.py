@@ -23,14 +23,12 @@ from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts
 from sampler.engine.spill import RocksSpill
 from sampler.otlp import compile_plan, get_scanner
+from tests.unit.engine.engine_samples import ALL, ERRORS, RED, span
 from tests.unit.otlp.wire_conditions import random_conditions
 from tests.unit.otlp.wire_samples import SCANNERS, Generator, reencoded
 
 FAR_FUTURE_MS = 10**15
 SEEDS = st.integers(0, 2**32)
-ERRORS = {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}
-RED = {"name": "red", "type": "string_attribute", "string_attribute": {"key": "color", "values": ["red"]}}
-ALL = {"name": "all", "type": "always_sample"}
 SETTINGS = EngineSettings(decision_wait_ms=2000)
 
 
@@ -80,20 +78,6 @@ class Bench:
     @property
     def decisions(self) -> dict[int, str]:
         return {number: verdict.decision for number, verdict in self.verdicts.items()}
-
-
-def span(trace: int, number: int, *, error: bool = False, color: str = "") -> bytes:
-    """A record with one span."""
-    data = TracesData()
-    part = data.resource_spans.add()
-    out = part.scope_spans.add().spans.add(
-        trace_id=trace.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), parent_span_id=b"parentid"
-    )
-    if error:
-        out.status.code = 2
-    if color:
-        part.resource.attributes.add(key="color").value.string_value = color
-    return data.SerializeToString()
 
 
 @pytest.fixture(params=["memory", "disk", "both"])

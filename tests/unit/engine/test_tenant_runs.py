@@ -10,7 +10,6 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from policies.any_set import AnyPolicySet
 from policies.policy_set import build_policy_set
@@ -25,13 +24,11 @@ from sampler.engine.partition import PartitionEngine, PartitionStart
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts
 from sampler.otlp import compile_plan, get_scanner
+from tests.unit.engine.engine_samples import ALL, ERRORS, RED, span
 from tests.unit.otlp.wire_samples import SCANNERS
 
 FAR_FUTURE_MS = 10**15
 SETTINGS = EngineSettings(decision_wait_ms=2000)
-ERRORS = {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}
-RED = {"name": "red", "type": "string_attribute", "string_attribute": {"key": "color", "values": ["red"]}}
-ALL = {"name": "all", "type": "always_sample"}
 Specs = Sequence[Mapping[str, Any]]
 
 
@@ -82,20 +79,6 @@ class Bench:
     @property
     def tenants(self) -> dict[int, str]:
         return {number: verdict.tenant for number, verdict in sorted(self.verdicts.items())}
-
-
-def span(trace: int, number: int, *, error: bool = False, color: str = "") -> bytes:
-    """A record with one span."""
-    data = TracesData()
-    part = data.resource_spans.add()
-    out = part.scope_spans.add().spans.add(
-        trace_id=trace.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), parent_span_id=b"parentid"
-    )
-    if error:
-        out.status.code = 2
-    if color:
-        part.resource.attributes.add(key="color").value.string_value = color
-    return data.SerializeToString()
 
 
 @pytest.mark.parametrize("scanner", SCANNERS)
