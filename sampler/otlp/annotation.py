@@ -12,6 +12,7 @@ from policies.randomness import RandomnessSource
 from policies.rset import SPACE, Intervals
 from sampler.otlp.tracestate import OtEntry, parse, render
 from sampler.otlp.walk import fields
+from sampler.otlp.wire import field, varint
 
 _INT64_MAX = 2**63 - 1
 _NATURAL = (RandomnessSource.RV, RandomnessSource.TRACE_ID)
@@ -99,7 +100,7 @@ def _suffix(
     if written is entry:
         return Suffix(attributes, True)
     header = render(written)
-    return Suffix(_field(b"\x1a", header) + attributes if header else attributes, False)
+    return Suffix(field(b"\x1a", header) + attributes if header else attributes, False)
 
 
 _Style: TypeAlias = Any
@@ -154,26 +155,12 @@ def _attributes(rate: float, policy: str | None, rate_key: str, policy_key: str,
     number = b"\x18" + varint(min(round(rate), _INT64_MAX)) if as_int else b"\x21" + struct.pack("<d", rate)
     written = _attribute(rate_key, number)
     if policy is not None:
-        written += _attribute(policy_key, _field(b"\x0a", policy.encode("utf-8", "replace")))
+        written += _attribute(policy_key, field(b"\x0a", policy.encode("utf-8", "replace")))
     return written
 
 
 def _attribute(key: str, value: bytes) -> bytes:
-    return _field(b"\x4a", _field(b"\x0a", key.encode()) + _field(b"\x12", value))
-
-
-def varint(number: int) -> bytes:
-    """A non-negative number as a protobuf varint."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _field(tag: bytes, content: bytes) -> bytes:
-    return tag + varint(len(content)) + content
+    return field(b"\x4a", field(b"\x0a", key.encode()) + field(b"\x12", value))
 
 
 def service_name(resource_header: bytes) -> str:
@@ -202,11 +189,11 @@ _remembered_name = lru_cache(maxsize=1024)(_service_name)
 
 def _key_and_text(data: bytes) -> tuple[bytes, bytes]:
     key = text = b""
-    for field in fields(data, 0, len(data)):
-        if field.tag == 0x0A:
-            key = data[field.value : field.end]
-        elif field.tag == 0x12:
-            for part in fields(data, field.value, field.end):
-                if part.tag == 0x0A:
-                    text = data[part.value : part.end]
+    for part in fields(data, 0, len(data)):
+        if part.tag == 0x0A:
+            key = data[part.value : part.end]
+        elif part.tag == 0x12:
+            for inner in fields(data, part.value, part.end):
+                if inner.tag == 0x0A:
+                    text = data[inner.value : inner.end]
     return key, text

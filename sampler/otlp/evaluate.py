@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
-from operator import or_
-from typing import Any, NamedTuple, TypeAlias
+from itertools import repeat
+from typing import Any, TypeAlias
 
 from policies.conditions import Where
+from sampler.otlp.attributes import Attributes, text_test
 from sampler.otlp.fields import Asked, Place, asked
+from sampler.otlp.headers import Header, Headers
 from sampler.otlp.leaves import Kind, Leaf
-from sampler.otlp.memo import Memo
 from sampler.otlp.plan import MAX_LEAVES, NOT, SKIP_IF_NO, SKIP_IF_YES, TRUE, Program, ScanPlan
 from sampler.otlp.schema import SLIM
+from sampler.otlp.sections import SlimScopes, cut
 from sampler.otlp.summary import PlainSummary
 from sampler.otlp.tracestate import parse
 
 _ERROR = 2
-_KNOWN_ATTRIBUTES = 65_536
-_KNOWN_SIZE = 256
-_KNOWN_HEADERS = 2048
-_KNOWN_HEADER_SIZE = 4096
-_NO_PARENT = (b"", bytes(8))
 
-_key_value = SLIM["KeyValue"].FromString
-_resource = SLIM["Resource"].FromString
-_scope = SLIM["Scope"].FromString
-_event = SLIM["Event"].FromString
+_event = SLIM["RawEvent"].FromString
 
 SpanTest: TypeAlias = Callable[[Any, bool], bool]
 """Asks a slim span; the flag says whether it is a root."""
-ValueTest: TypeAlias = Callable[[str | None, Any], bool]
-"""Asks a slim AnyValue; the text names the member that is set."""
 
 
 def evaluation_of(plan: ScanPlan) -> Evaluation:
@@ -42,12 +33,8 @@ def evaluation_of(plan: ScanPlan) -> Evaluation:
     return evaluation
 
 
-class Header(NamedTuple):
-    """What a resource or scope says to the spans below: the bits of its leaves, and where fields are read from."""
-
-    bits: int
-    place: Place
-    encoded: bytes
+Owner: TypeAlias = PlainSummary | list[tuple[PlainSummary, list[int]]]
+"""The summary that all spans of a scope belong to, or each summary with the places of its spans."""
 
 
 class Evaluation:
@@ -55,87 +42,88 @@ class Evaluation:
 
     def __init__(self, plan: ScanPlan) -> None:
         numbered = [(1 << number, leaf) for number, leaf in enumerate(plan.leaves) if leaf is not None]
-        self._resource = _Attributes(numbered, Where.RESOURCE)
-        self._scope = _Attributes(numbered, Where.SCOPE)
-        self._span = _Attributes(numbered, Where.SPAN)
-        self._event = _Attributes(numbered, Where.EVENT)
+        self._span = Attributes(numbered, Where.SPAN)
+        self._event = Attributes(numbered, Where.EVENT)
+        self._headers = Headers(Attributes(numbered, Where.RESOURCE), Attributes(numbered, Where.SCOPE), self._span)
         own = [(bit, leaf) for bit, leaf in numbered if not leaf.where and leaf.kind is not Kind.FIELDS]
-        self._span_tests = [(bit, _span_test(leaf)) for bit, leaf in own if not leaf.of_event]
-        self._event_tests = [(bit, _text_test(leaf)) for bit, leaf in own if leaf.of_event]
+        self._status_bits = _bits_by_number((bit, leaf) for bit, leaf in own if leaf.kind is Kind.STATUS_IN)
+        tested = [(bit, leaf) for bit, leaf in own if leaf.kind is not Kind.STATUS_IN]
+        self._span_tests = [(bit, _span_test(leaf)) for bit, leaf in tested if not leaf.of_event]
+        self._event_tests = [(bit, text_test(leaf)) for bit, leaf in tested if leaf.of_event]
         leaves = enumerate(plan.leaves)
         self._asked = {n: asked(n, leaf) for n, leaf in leaves if leaf is not None and leaf.kind is Kind.FIELDS}
         self._identity = plan.identity
         self._span_programs = [program for program in plan.programs if not program.of_event]
         self._event_programs = [program for program in plan.programs if program.of_event]
-        self._headers: dict[tuple[bytes, ...], Header] = {}
 
-    def resource(self, message: Any, encoded: bytes) -> Header:
-        """The header of one slim ResourceSpans without its scopes, which is `encoded`; few differ, and are remembered.
+    def fold(self, header: bytes, sections: SlimScopes, owners: Sequence[Owner], content: bytes) -> None:
+        """Take the spans of a ResourceSpans into the summaries of their traces.
 
-        Its resources are one message, as protobuf merges them.
+        `header` is its own, `sections` are the header and slim spans of each of its scopes, for which `owners` stand,
+        and `content` are its bytes.
         """
-        header = self._headers.get((encoded,))
-        if header is None:
-            content = b"".join(message.resource)
-            place = Place(Where.RESOURCE, None, content, schema_url=_last(message.schema_url))
-            header = Header(self._resource.of_messages((_resource(content),)), place, encoded)
-            self._keep((encoded,), header)
-        return header
+        resource = self._headers.resource(header)
+        outside, every, headers = resource.mentions, [], []
+        for encoded, spans in sections:
+            scope = self._headers.scope(encoded, resource)
+            headers.append(scope)
+            outside += scope.mentions
+            every += spans
+        bits = self._span.bits_of_each(every, content, outside)
+        contents = cut(content)[1] if self._asked else None
+        first = 0
+        for number, (_, spans) in enumerate(sections):
+            owner = owners[number]
+            own = bits[first : first + len(spans)]
+            first += len(spans)
+            entries = zip(spans, own, repeat(b"") if contents is None else contents[number][1], strict=False)
+            if isinstance(owner, PlainSummary):
+                self._fold_run(entries, headers[number], owner)
+                continue
+            table = list(entries)
+            for summary, places in owner:
+                self._fold_run([table[place] for place in places], headers[number], summary)
 
-    def scope(self, message: Any, encoded: bytes, resource: Header) -> Header:
-        """The header of one slim ScopeSpans without its spans, `encoded`; with the bits of its resource."""
-        header = self._headers.get((resource.encoded, encoded))
-        if header is None:
-            content = b"".join(message.scope)
-            place = Place(Where.SCOPE, resource.place, content, schema_url=_last(message.schema_url))
-            header = Header(self._scope.of_messages((_scope(content),)) | resource.bits, place, encoded)
-            self._keep((resource.encoded, encoded), header)
-        return header
+    def _fold_run(self, entries: Iterable[tuple[Any, int, bytes]], header: Header, summary: PlainSummary) -> None:
+        """Take slim spans, each with the bits of its attributes and its bytes, into the summary of their trace."""
+        low, high, together, count = summary.start_unix_nano, summary.end_unix_nano, 0, 0
+        for span, bits, content in entries:
+            start, end, parent, status = span.start, span.end, span.parent_span_id, span.status.code
+            count += 1
+            if start and (start < low or not low):
+                low = start
+            if end > high:  # noqa: PLR1730 - max() costs three times as much
+                high = end
+            # Most parents begin with a byte that is not zero.
+            root = not parent or (not parent[0] and not any(parent))
+            if root:
+                summary.has_root = True
+            if status == _ERROR:
+                summary.has_error = True
+            if span.trace_state:
+                _fold_trace_state(span, root, summary)
+            bits |= header.bits | self._status_bits.get(status, 0)  # noqa: PLW2901 - they grow here and nowhere else
+            for bit, test in self._span_tests:
+                if test(span, root):
+                    bits |= bit  # noqa: PLW2901 - as above
+            together |= bits
+            if self._span_programs or self._event_programs:
+                self._run_programs(span, bits, content, header.place, summary)
+        summary.span_count += count
+        summary.start_unix_nano, summary.end_unix_nano = low, high
+        summary.bits |= together & self._identity
 
-    def _keep(self, key: tuple[bytes, ...], header: Header) -> None:
-        if sum(map(len, key)) > _KNOWN_HEADER_SIZE:
-            return
-        if len(self._headers) >= _KNOWN_HEADERS:
-            self._headers.clear()
-        self._headers[key] = header
-
-    def fold(self, span: Any, content: bytes, header: Header, summary: PlainSummary) -> None:
-        """Take a span (a slim message, and its bytes) into the summary of its trace."""
-        start, end, parent = span.start, span.end, span.parent_span_id
-        root = parent in _NO_PARENT or not any(parent)
-        summary.span_count += 1
-        if start and (not summary.start_unix_nano or start < summary.start_unix_nano):
-            summary.start_unix_nano = start
-        summary.end_unix_nano = max(summary.end_unix_nano, end)
-        if span.status.code == _ERROR:
-            summary.has_error = True
-        if root:
-            summary.has_root = True
-        if span.trace_state:
-            entry = parse(span.trace_state)
-            summary.has_threshold = summary.has_threshold or entry.th >= 0
-            summary.offer_rv(entry.rv, root, int.from_bytes(span.span_id, "big"))
-        bits = header.bits
-        # Searching the bytes for the keys first spares many spans the loop over their attributes.
-        for key in self._span.keys:
-            if key in content:
-                bits |= self._span.of_encoded(span.attributes)
-                break
-        for bit, test in self._span_tests:
-            if test(span, root):
-                bits |= bit
-        summary.bits |= bits & self._identity
-        if self._span_programs or self._event_programs:
-            place = Place(Where.SPAN, header.place, content, span)
-            self._run(self._span_programs, bits, place, summary)
-            if self._event_programs:
-                self._events(span, bits, place, summary)
+    def _run_programs(self, span: Any, bits: int, content: bytes, outer: Place, summary: PlainSummary) -> None:
+        place = Place(Where.SPAN, outer, content, span)
+        self._run(self._span_programs, bits, place, summary)
+        if self._event_programs:
+            self._events(span, bits, place, summary)
 
     def _events(self, span: Any, span_bits: int, place: Place, summary: PlainSummary) -> None:
         for content in span.events:
             event = _event(content)
             event_place = Place(Where.EVENT, place, content, event)
-            bits = span_bits | self._event.of_messages((event,))
+            bits = span_bits | self._event.bits_of(event.attributes)
             for bit, test in self._event_tests:
                 if test(event.name):
                     bits |= bit
@@ -164,77 +152,23 @@ class Evaluation:
         return answer
 
 
-class _Known(dict[bytes, int]):
-    """Bits by encoded attribute; an unknown one is looked at. A dict's own look-up costs half of a loop in Python."""
-
-    def __init__(self, bits_of: Callable[[Any], int]) -> None:
-        self._bits_of = bits_of
-
-    def __missing__(self, attribute: bytes) -> int:
-        bits = self._bits_of(_key_value(attribute))
-        if len(attribute) <= _KNOWN_SIZE:
-            if len(self) >= _KNOWN_ATTRIBUTES:
-                self.clear()
-            self[attribute] = bits
-        return bits
+def _fold_trace_state(span: Any, root: bool, summary: PlainSummary) -> None:
+    entry = parse(span.trace_state)
+    summary.has_threshold = summary.has_threshold or entry.th >= 0
+    summary.offer_rv(entry.rv, root, int.from_bytes(span.span_id, "big"))
 
 
-class _Attributes:
-    """The attribute leaves of one map, by key."""
-
-    def __init__(self, numbered: list[tuple[int, Leaf]], where: int) -> None:
-        self._tests: dict[bytes, list[tuple[int, ValueTest]]] = {}
-        for bit, leaf in numbered:
-            if leaf.where & where:
-                self._tests.setdefault(leaf.key, []).append((bit, _value_test(leaf)))
-        self.keys = tuple(self._tests)
-        self._known = _Known(self._of).__getitem__
-
-    def of_messages(self, messages: Iterable[Any]) -> int:
-        """The bits of the attributes of slim messages."""
-        bits = 0
-        if self._tests:
-            for message in messages:
-                for attribute in message.attributes:
-                    bits |= self._of(attribute)
-        return bits
-
-    def of_encoded(self, attributes: Iterable[bytes]) -> int:
-        """The bits of encoded attributes; answers for short ones are remembered, at most 65,536 of them."""
-        return reduce(or_, map(self._known, attributes), 0)
-
-    def _of(self, attribute: Any) -> int:
-        tests = self._tests.get(attribute.key)
-        if not tests:
-            return 0
-        value = attribute.value
-        kind = value.WhichOneof("value")
-        return sum(bit for bit, test in tests if test(kind, value))
-
-
-def _value_test(leaf: Leaf) -> ValueTest:
-    low, high = leaf.low, leaf.high
-    match leaf.kind:
-        case Kind.EXISTS:
-            return lambda _, __: True
-        case Kind.INT_RANGE:
-            return lambda kind, value: kind == "integer" and low <= value.integer <= high
-        case Kind.BOOL_IS:
-            return lambda kind, value: kind == "boolean" and value.boolean == bool(low)
-        case _:
-            test = _text_test(leaf)
-            return lambda kind, value: kind == "text" and test(value.text)
-
-
-def _text_test(leaf: Leaf) -> Callable[[bytes], bool]:
-    return leaf.memo.ask if isinstance(leaf.memo, Memo) else leaf.values.__contains__
+def _bits_by_number(numbered: Iterable[tuple[int, Leaf]]) -> dict[int, int]:
+    bits: dict[int, int] = {}
+    for bit, leaf in numbered:
+        for number in leaf.numbers:
+            bits[number] = bits.get(number, 0) | bit
+    return bits
 
 
 def _span_test(leaf: Leaf) -> SpanTest:  # noqa: PLR0911 - one line a kind of leaf
     low, high, numbers = leaf.low, leaf.high, leaf.numbers
     match leaf.kind:
-        case Kind.STATUS_IN:
-            return lambda span, _: span.status.code in numbers
         case Kind.KIND_IN:
             return lambda span, _: span.kind in numbers
         case Kind.DURATION:
@@ -246,11 +180,7 @@ def _span_test(leaf: Leaf) -> SpanTest:  # noqa: PLR0911 - one line a kind of le
         case Kind.ROOT:
             return lambda _, root: root
         case _:
-            test = _text_test(leaf)
+            test = text_test(leaf)
             if leaf.kind is Kind.TRACESTATE:
                 return lambda span, _: bool(span.trace_state) and test(span.trace_state)
             return lambda span, _: test(span.name)
-
-
-def _last(texts: Sequence[bytes]) -> bytes:
-    return texts[-1] if texts else b""

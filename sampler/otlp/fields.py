@@ -13,7 +13,7 @@ _key_value = SLIM["RawKeyValue"].FromString
 _RAW: dict[Where, Callable[[bytes], Any]] = {
     Where.RESOURCE: SLIM["RawResource"].FromString,
     Where.SCOPE: SLIM["RawScope"].FromString,
-    Where.SPAN: SLIM["Span"].FromString,
+    Where.SPAN: SLIM["RawSpan"].FromString,
     Where.EVENT: SLIM["RawEvent"].FromString,
 }
 

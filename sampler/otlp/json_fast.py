@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sampler.otlp.annotation import varint
+from sampler.otlp.wire import varint
 
 # Together they bound what is remembered to a few MiB, whatever a sender puts into attributes.
 _MAX_REMEMBERED = 1 << 14

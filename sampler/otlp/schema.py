@@ -1,9 +1,9 @@
 """A slim OTLP schema for upb: only what the scanner asks for, everything else stays an unknown field.
 
 Proto2 optional fields keep empty values apart from absent ones. Text is declared as bytes, so UTF-8 is not judged.
-Messages that are copied or seldom read are declared as repeated bytes, so they travel untouched and repeated singular
-ones lose nothing; `CheckedTracesData` declares them all, to judge a record in one go. Arrays and maps are walked one
-level deep, whatever their depth.
+`CheckedTracesData` declares every message that is ever looked into, to judge a record in one go. The others cut one
+level and leave the bytes below as they came, repeated singular ones included: resources, scopes, attributes and events
+are seldom new or not looked at. Arrays and maps are walked one level deep, whatever their depth.
 """
 
 from __future__ import annotations
@@ -28,19 +28,11 @@ _MESSAGES: dict[str, Fields] = {
         "raw": (7, _BYTES, False),
     },
     "KeyValue": {"key": (1, _BYTES, False), "value": (2, "AnyValue", False)},
-    "TracesData": {"resource_spans": (1, _BYTES, True)},
-    "ResourceSpans": {"resource": (1, _BYTES, True), "scope_spans": (2, _BYTES, True), "schema_url": (3, _BYTES, True)},
-    "ScopeSpans": {"scope": (1, _BYTES, True), "spans": (2, _BYTES, True), "schema_url": (3, _BYTES, True)},
     "Resource": {"attributes": (1, "KeyValue", True)},
     "Scope": {"attributes": (3, "KeyValue", True)},
     "Event": {"name": (2, _BYTES, False), "attributes": (3, "KeyValue", True)},
     "Link": {"attributes": (4, "KeyValue", True)},
     "Status": {"code": (3, _INT32, False)},
-    # Attributes as they came, for tests in Python; the values of one are joined, as protobuf merges them.
-    "RawKeyValue": {"key": (1, _BYTES, False), "value": (2, _BYTES, True)},
-    "RawResource": {"attributes": (1, _BYTES, True)},
-    "RawScope": {"attributes": (3, _BYTES, True)},
-    "RawEvent": {"attributes": (3, _BYTES, True)},
     # What a record must be: every message that is ever looked into, declared as such, and no other field.
     "CheckedSpan": {
         "attributes": (9, "KeyValue", True),
@@ -65,6 +57,19 @@ _MESSAGES: dict[str, Fields] = {
         "status": (15, "Status", False),
         "flags": (16, _FIXED32, False),
     },
+    # Spans are shown, all else of a section is its header, which stays unknown and is read apart.
+    "TracesData": {"resource_spans": (1, _BYTES, True)},
+    "ResourceSpans": {"scope_spans": (2, _BYTES, True)},
+    "ScopeSpans": {"spans": (2, "Span", True)},
+    "RawScopeSpans": {"spans": (2, _BYTES, True)},
+    "ResourceHeader": {"resource": (1, _BYTES, True), "schema_url": (3, _BYTES, False)},
+    "ScopeHeader": {"scope": (1, _BYTES, True), "schema_url": (3, _BYTES, False)},
+    "RawResource": {"attributes": (1, _BYTES, True)},
+    "RawScope": {"attributes": (3, _BYTES, True)},
+    "RawSpan": {"trace_state": (3, _BYTES, False), "attributes": (9, _BYTES, True)},
+    "RawEvent": {"name": (2, _BYTES, False), "attributes": (3, _BYTES, True)},
+    # The values of one attribute are joined, as protobuf merges them.
+    "RawKeyValue": {"key": (1, _BYTES, False), "value": (2, _BYTES, True)},
 }
 
 

@@ -11,12 +11,9 @@ from typing import Any, Protocol, cast
 from google.protobuf.message import DecodeError
 
 from sampler.otlp import native
-from sampler.otlp.annotation import service_name, varint
-from sampler.otlp.schema import SLIM
-
-_traces_data = SLIM["TracesData"].FromString
-_resource_spans = SLIM["ResourceSpans"].FromString
-_scope_spans = SLIM["ScopeSpans"].FromString
+from sampler.otlp.annotation import service_name
+from sampler.otlp.sections import cut, resource_spans
+from sampler.otlp.wire import field_size
 
 
 class ServiceCounter(Protocol):
@@ -39,7 +36,7 @@ class PlainServiceCounter:
         """See `ServiceCounter.add`."""
         for item in items:
             try:
-                found = [_counted(content) for content in _traces_data(item[place]).resource_spans]
+                found = [_counted(content) for content in resource_spans(item[place])]
             except DecodeError:
                 continue
             for service, spans, size_bytes in found:
@@ -53,10 +50,8 @@ class PlainServiceCounter:
 
 
 def _counted(content: bytes) -> tuple[str, int, int]:
-    message = _resource_spans(content)
-    spans = sum(len(_scope_spans(scope).spans) for scope in message.scope_spans)
-    message.ClearField("scope_spans")
-    return service_name(message.SerializeToString()), spans, 1 + len(varint(len(content))) + len(content)
+    header, scopes = cut(content)
+    return service_name(header), sum(len(spans) for _, spans in scopes), field_size(len(content))
 
 
 _compiled = native.optional_module("services")

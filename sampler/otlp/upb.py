@@ -1,60 +1,45 @@
 """The scanner without a compiler: protobuf's own C parser over a slim schema, the same answers as the compiled one.
 
-Chunks are equal as messages but not always byte for byte: headers of a mixed ResourceSpans are written anew by
-protobuf, known fields first. Spans always travel as they came.
+Chunks are equal as messages but not always byte for byte: in a ResourceSpans that several traces share, all other
+fields are put before the spans. Spans always travel as they came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
 
 from sampler.otlp.annotate import annotate
-from sampler.otlp.annotation import AnnotateResult, Annotation, varint
+from sampler.otlp.annotation import AnnotateResult, Annotation
 from sampler.otlp.errors import ScanError, growth_error, max_grown_bytes
-from sampler.otlp.evaluate import Evaluation, Header, evaluation_of
+from sampler.otlp.evaluate import Evaluation, Owner, evaluation_of
 from sampler.otlp.partition import Hasher, check_hasher, plain_partition_of
 from sampler.otlp.plan import ScanPlan
 from sampler.otlp.results import ScanResult, SplitResult
 from sampler.otlp.schema import SLIM
+from sampler.otlp.sections import Scopes, SlimScopes, cut, read, resource_spans
 from sampler.otlp.summary import PlainSummary, Summary
 from sampler.otlp.walk import find_fault
+from sampler.otlp.wire import field, field_size
 
 _check = SLIM["CheckedTracesData"].FromString
-_traces_data = SLIM["TracesData"].FromString
-_resource_spans = SLIM["ResourceSpans"].FromString
-_scope_spans = SLIM["ScopeSpans"].FromString
-_span = SLIM["Span"].FromString
 
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 
-_Scopes = list[tuple[bytes, list[bytes]]]
-"""(header of a ScopeSpans, spans) in order."""
+_Part: TypeAlias = tuple[bytes, Scopes]
+"""Header of a ResourceSpans; of some of its ScopeSpans the header and some of the spans."""
 
 
 class _Trace:
-    """What a record holds of one trace: its ResourceSpans as (header, scopes, whole bytes) with the mark 'mixed'."""
+    """What a record holds of one trace: whole ResourceSpans, and parts of those that it shares with others."""
 
-    __slots__ = ("resources", "spans", "summary")
+    __slots__ = ("pieces", "summary")
 
     def __init__(self) -> None:
-        self.resources: list[tuple[_Section, _Scopes]] = []
+        self.pieces: list[bytes | _Part] = []
         self.summary = PlainSummary()
-        self.spans = 0
-
-
-class _Section:
-    """One ResourceSpans of the record. `header_bytes` are those of its header and the headers of its scopes."""
-
-    __slots__ = ("content", "header", "header_bytes", "mixed", "trace")
-
-    def __init__(self, content: bytes, header: bytes) -> None:
-        self.content = content
-        self.header = header
-        self.header_bytes = len(header)
-        self.trace: bytes | None = None
-        self.mixed = False
 
 
 class UpbScanner:
@@ -81,7 +66,7 @@ class UpbScanner:
         for trace_id, trace in traces.items():
             chunks, counts = parts.setdefault(plain_partition_of(trace_id, partitions, hasher), ([], []))
             chunks.append(_chunk(trace))
-            counts.append(trace.spans)
+            counts.append(trace.summary.span_count)
         packed = [(partition, b"".join(chunks), sum(counts)) for partition, (chunks, counts) in sorted(parts.items())]
         return SplitResult(packed, sum(count for _, _, count in packed), invalid)
 
@@ -97,12 +82,23 @@ def _grouped(record: bytes, evaluation: Evaluation | None) -> tuple[dict[bytes, 
     except DecodeError:
         raise find_fault(record) or ScanError(0, "protobuf cannot read it") from None
     traces: dict[bytes, _Trace] = {}
-    repeated = invalid = 0
-    for content in _traces_data(record).resource_spans:
-        section, left_out = _group_resource(content, evaluation, traces)
-        invalid += left_out
-        if section.mixed:
-            repeated += section.header_bytes
+    invalid = repeated = 0
+    for content in resource_spans(record):
+        header, sections = read(content)
+        trace_id = _only_trace(sections)
+        if trace_id is None:
+            mixed = _Mixed(content, traces)
+            owners = [mixed.group(number, spans) for number, (_, spans) in enumerate(sections)]
+            invalid += mixed.invalid
+            repeated += mixed.header_bytes
+        else:
+            trace = traces.get(trace_id) or traces.setdefault(trace_id, _Trace())
+            trace.pieces.append(content)
+            owners = [trace.summary] * len(sections)
+        if evaluation is None:
+            _count(sections, owners)
+        else:
+            evaluation.fold(header, sections, owners, content)
     # Spans and the tags and lengths around them take less than twice the record; each header once a trace at most.
     if 2 * len(record) + len(traces) * repeated > max_grown_bytes(len(record)):
         _check_growth(traces, len(record))
@@ -116,95 +112,84 @@ def _check_growth(traces: dict[bytes, _Trace], record_size: int) -> None:
         raise growth_error(size, record_size)
 
 
-def _group_resource(content: bytes, evaluation: Evaluation | None, traces: dict[bytes, _Trace]) -> tuple[_Section, int]:
-    """(the section, number of its spans with invalid ids)."""
-    message = _resource_spans(content)
-    scopes = list(message.scope_spans)
-    message.ClearField("scope_spans")
-    section = _Section(content, message.SerializeToString())
-    resource = evaluation.resource(message, section.header) if evaluation else None
-    invalid = 0
-    for scope_content in scopes:
-        scope_message = _scope_spans(scope_content)
-        spans = list(scope_message.spans)
-        scope_message.ClearField("spans")
-        header = scope_message.SerializeToString()
-        scope = evaluation.scope(scope_message, header, resource) if evaluation and resource else None
-        section.header_bytes += len(header)
-        invalid += _group_spans(spans, section, header, evaluation, scope, traces)
-    return section, invalid
+def _only_trace(sections: SlimScopes) -> bytes | None:
+    """The trace of all these spans; None where there are several or none, or one with an invalid id."""
+    only: bytes | None = None
+    for _, spans in sections:
+        for span in spans:
+            trace_id, span_id = span.trace_id, span.span_id
+            if trace_id != only:
+                if only is not None or len(trace_id) != 16 or trace_id == _NO_TRACE:
+                    return None
+                only = trace_id
+            if len(span_id) != 8 or span_id == _NO_SPAN:
+                return None
+    return only
 
 
-def _group_spans(
-    spans: list[bytes],
-    section: _Section,
-    header: bytes,
-    evaluation: Evaluation | None,
-    surrounding: Header | None,
-    traces: dict[bytes, _Trace],
-) -> int:
-    invalid = 0
-    runs: dict[bytes, list[bytes]] = {}
-    for content in spans:
-        span = _span(content)
-        trace_id, span_id = span.trace_id, span.span_id
-        if len(trace_id) != 16 or len(span_id) != 8 or trace_id == _NO_TRACE or span_id == _NO_SPAN:
-            invalid += 1
-            section.mixed = True
-            continue
-        trace = traces.get(trace_id)
-        if trace is None:
-            trace = traces[trace_id] = _Trace()
-        run = runs.get(trace_id)
-        if run is None:
-            run = runs[trace_id] = _new_run(trace, trace_id, section, header)
-        run.append(content)
-        trace.spans += 1
-        if evaluation and surrounding:
-            evaluation.fold(span, content, surrounding, trace.summary)
-    return invalid
+class _Mixed:
+    """A ResourceSpans that holds several traces, or spans with invalid ids, which are left out."""
+
+    def __init__(self, content: bytes, traces: dict[bytes, _Trace]) -> None:
+        self.invalid = 0
+        self._traces = traces
+        self._header, self._scopes = cut(content)
+        self._parts: dict[bytes, Scopes] = {}
+
+    @property
+    def header_bytes(self) -> int:
+        """The size of its header and of those of its scopes."""
+        return len(self._header) + sum(len(header) for header, _ in self._scopes)
+
+    def group(self, number: int, spans: Sequence[Any]) -> Owner:
+        """Put the spans of a scope with their traces."""
+        header, contents = self._scopes[number]
+        runs: dict[bytes, tuple[PlainSummary, list[int]]] = {}
+        for place, span in enumerate(spans):
+            trace_id, span_id = span.trace_id, span.span_id
+            if len(trace_id) != 16 or len(span_id) != 8 or trace_id == _NO_TRACE or span_id == _NO_SPAN:
+                self.invalid += 1
+                continue
+            run = runs.get(trace_id)
+            if run is None:
+                trace = self._traces.get(trace_id) or self._traces.setdefault(trace_id, _Trace())
+                run = runs[trace_id] = trace.summary, []
+                if trace_id not in self._parts:
+                    self._parts[trace_id] = []
+                    trace.pieces.append((self._header, self._parts[trace_id]))
+                self._parts[trace_id].append((header, []))
+            run[1].append(place)
+            self._parts[trace_id][-1][1].append(contents[place])
+        return list(runs.values())
 
 
-def _new_run(trace: _Trace, trace_id: bytes, section: _Section, header: bytes) -> list[bytes]:
-    if section.trace is None:
-        section.trace = trace_id
-    elif section.trace != trace_id:
-        section.mixed = True
-    if not trace.resources or trace.resources[-1][0] is not section:
-        trace.resources.append((section, []))
-    run: list[bytes] = []
-    trace.resources[-1][1].append((header, run))
-    return run
+def _count(sections: SlimScopes, owners: Sequence[Owner]) -> None:
+    """Take no more than the number of the spans into the summaries of their traces."""
+    for (_, spans), owner in zip(sections, owners, strict=True):
+        for summary, places in [(owner, spans)] if isinstance(owner, PlainSummary) else owner:
+            summary.span_count += len(places)
 
 
 def _chunk(trace: _Trace) -> bytes:
     """The trace's spans as one TracesData; a ResourceSpans that holds only them is copied as it is."""
-    parts: list[bytes] = []
-    for section, scopes in trace.resources:
-        content = section.content
-        if section.mixed:
-            inner = [section.header]
-            for header, spans in scopes:
-                scope = b"".join([header, *[b"\x12" + varint(len(span)) + span for span in spans]])
-                inner.append(b"\x12" + varint(len(scope)) + scope)
-            content = b"".join(inner)
-        parts.append(b"\x0a" + varint(len(content)) + content)
-    return b"".join(parts)
+    chunk = [field(b"\x0a", piece if isinstance(piece, bytes) else _written(piece)) for piece in trace.pieces]
+    return chunk[0] if len(chunk) == 1 else b"".join(chunk)
+
+
+def _written(part: _Part) -> bytes:
+    header, scopes = part
+    inner = [b"".join([scope_header, *[field(b"\x12", span) for span in spans]]) for scope_header, spans in scopes]
+    return b"".join([header, *[field(b"\x12", scope) for scope in inner]])
 
 
 def _chunk_size(trace: _Trace) -> int:
     """The length of `_chunk(trace)`."""
-    size = 0
-    for section, scopes in trace.resources:
-        content = len(section.content)
-        if section.mixed:
-            content = len(section.header) + sum(
-                _field_size(len(header) + sum(_field_size(len(span)) for span in spans)) for header, spans in scopes
-            )
-        size += _field_size(content)
-    return size
+    return sum(field_size(len(piece) if isinstance(piece, bytes) else _size(piece)) for piece in trace.pieces)
 
 
-def _field_size(content: int) -> int:
-    """The size of a length-delimited field with a one-byte tag."""
-    return 1 + len(varint(content)) + content
+def _size(part: _Part) -> int:
+    """The length of `_written(part)`."""
+    header, scopes = part
+    return len(header) + sum(
+        field_size(len(scope_header) + sum(field_size(len(span)) for span in spans)) for scope_header, spans in scopes
+    )
