@@ -98,8 +98,8 @@ class Memory(Section):
     soft_percent: int = Field(default=75, ge=1, le=100)
     """From this share of the limit on it fetches less at once and puts waiting spans on disk earlier."""
     hard_percent: int = Field(default=90, ge=1, le=100)
-    """From this share on it fetches nothing until all waiting spans are on disk; if that is not enough, the oldest
-    traces are decided early."""
+    """From this share on it fetches nothing and puts all waiting spans on disk; if it is still above it after ten
+    seconds, the oldest traces are decided early."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

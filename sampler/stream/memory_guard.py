@@ -16,7 +16,7 @@ class Level(IntEnum):
     SOFT = 1
     """Fetch in small portions, spill what is above a lower memory limit."""
     HARD = 2
-    """Fetch nothing, spill all, and where nothing is left to spill decide the oldest traces early."""
+    """Fetch nothing, spill all, and where that is not enough for long decide the oldest traces early."""
 
 
 @dataclass(frozen=True, slots=True)

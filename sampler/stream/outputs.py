@@ -18,6 +18,7 @@ from sampler.otlp.trace_context import trace_context_of
 from sampler.stream.lines import Lines
 from sampler.stream.producers import Answer, Producers
 from sampler.stream.refusals import Headers, Refusals, Sent
+from sampler.topics.access import explained
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class Outputs:
             return
         self.failures[error.name().strip("_").lower()] += 1
         if error.code() != KafkaError.MSG_SIZE_TOO_LARGE or not self._make_smaller(sent, batch_bytes):
-            self._refusals.add(sent, f"{sent.topic}: an output was refused: {error.str()}")
+            self._refusals.add(sent, f"{sent.topic}: an output was refused: {explained(error, sent.topic)}")
 
     def _make_smaller(self, sent: Sent, batch_bytes: int) -> bool:
         """Have what was refused as too large sent at once in smaller batches or pieces; False where it is small."""

@@ -29,6 +29,9 @@ SPILL_AGAIN_S = 5.0
 SHED_STEP_BYTES = 8 * MIB
 """How much goes to disk in one step: more would hold the event loop too long."""
 SHED_AGAIN_S = 5.0
+PATIENCE_S = 10.0
+"""How long the hard level must last before traces are decided early: what took the memory may give it back, and to wait
+costs only time."""
 TRIM_S = 2.0
 FETCHING_PART = "fetching"
 MEMORY_PART = "memory"
@@ -81,6 +84,7 @@ class Pressure:
         self._looked_s: float | None = None
         self._next_s: dict[str, float] = {}
         self._said_spill = False
+        self._level_since_s = 0.0
         self.free_disk_bytes = 0
         self.used_bytes = 0
 
@@ -165,6 +169,7 @@ class Pressure:
                 guard.limits.limit_bytes // MIB,
                 level.name,
             )
+            self._level_since_s = now_s
             self._next_s.pop("shed", None)
             self._source.fetch_share = guard.fetch_share
             self._store.limit_memory(int(self._settings.table_memory_bytes * guard.table_share))
@@ -178,7 +183,7 @@ class Pressure:
             held[brakes.MEMORY] = f"{used} of {limit} MiB of memory are used"
 
     def _make_smaller(self, now_s: float, pipeline: Pipeline) -> None:
-        """One step: to disk what can go there, and where that is not enough, decide the oldest traces early."""
+        """One step: to disk what can go there, and where that does not help in time decide the oldest traces early."""
         guard, limit = self.guard, int(self._settings.table_memory_bytes * self.guard.table_share)
         shed = 0
         if now_s >= self._next_s.get("shed", now_s):
@@ -190,7 +195,9 @@ class Pressure:
         if self._is_time("trim", now_s, TRIM_S):
             self._machine.trim()
             return
-        if guard.level < Level.HARD or shed or self._outputs.unacknowledged_bytes:
+        if guard.level < Level.HARD or now_s - self._level_since_s < PATIENCE_S:
+            return
+        if shed or self._outputs.unacknowledged_bytes:
             return
         if not pipeline.decide_oldest():
             guard.nothing_left()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, Producer, ThrottleEvent
 
 from sampler.clock import monotonic_s
 from sampler.stream.refusals import Headers
@@ -17,6 +17,8 @@ Answer: TypeAlias = Callable[[KafkaError | None, Any], None]
 
 LARGEST_BATCH_BYTES = 1_000_000
 SAY_EVERY_S = 60.0
+QUOTA_TOLD_S = 1.0
+"""A broker that holds us back for less than this at once by a quota is no news."""
 
 
 class Producers:
@@ -90,6 +92,7 @@ class Producers:
                 **({"batch.size": self.batch_bytes} if self.batch_bytes != LARGEST_BATCH_BYTES else {}),
                 "enable.idempotence": True,
                 "error_cb": self._on_error,
+                "throttle_cb": self._on_throttle,
             }
         )
 
@@ -97,7 +100,17 @@ class Producers:
         if error.fatal():
             self._on_fatal(f"the output producer cannot go on: {error.str()}")
             return
-        now_s, name = monotonic_s(), error.name()
-        if now_s >= self._say_again_s.get(name, now_s):
-            self._say_again_s[name] = now_s + SAY_EVERY_S
-            logger.warning("outputs: %s", error.str())
+        self._say(error.name(), error.str())
+
+    def _on_throttle(self, event: ThrottleEvent) -> None:
+        """The broker lets what comes next wait for so long: beyond the delivery timeout it will be refused."""
+        if event.throttle_time >= QUOTA_TOLD_S:
+            waits = f"lets us wait {event.throttle_time:.1f} s, for a quota on our user or client id"
+            self._say("throttled", f"broker {event.broker_id} {waits}: raise producer_byte_rate")
+
+    def _say(self, what: str, text: str) -> None:
+        """A warning, at most one a minute of the same kind."""
+        now_s = monotonic_s()
+        if now_s >= self._say_again_s.get(what, now_s):
+            self._say_again_s[what] = now_s + SAY_EVERY_S
+            logger.warning("outputs: %s", text)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,7 +15,9 @@ from tests.faults.report import PAGE, page
 from tests.faults.stage import Row, Stage
 from tests.harness.distribution import MissingToolError
 from tests.harness.kafka import KafkaCluster
+from tests.harness.secured import Certificates, SecuredKafka
 
+Cluster = TypeVar("Cluster", bound=KafkaCluster)
 HERE = Path(__file__).parent
 ROWS = pytest.StashKey[list[Row]]()
 LEFT_OUT = pytest.StashKey[int]()
@@ -31,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every scenario, so that `-m faults` runs them all and `-m "not kafka"` none."""
     for item in items:
-        if HERE in item.path.parents and {"stage", "stage3"} & set(getattr(item, "fixturenames", ())):
+        if HERE in item.path.parents and {"stage", "stage3", "secured_stage"} & set(getattr(item, "fixturenames", ())):
             item.config.stash[FILES].add(item.path)
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.kafka)
@@ -53,7 +56,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 @contextmanager
-def _running(cluster: KafkaCluster) -> Iterator[KafkaCluster]:
+def _running(cluster: Cluster) -> Iterator[Cluster]:
     try:
         cluster.start()
     except MissingToolError as error:
@@ -78,6 +81,14 @@ def kafka3() -> Iterator[KafkaCluster]:
         yield cluster
 
 
+@pytest.fixture(scope="module")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """One broker that lets nobody do what no ACL allows."""
+    folder = tmp_path_factory.mktemp("secured")
+    with _running(SecuredKafka(Certificates(folder), folder, {})) as cluster:
+        yield cluster
+
+
 @pytest.fixture
 def make_stage(pytestconfig: pytest.Config, tmp_path: Path) -> Callable[[KafkaCluster], Stage]:
     """Makes the stage of a scenario, whose topics are its alone."""
@@ -94,3 +105,9 @@ def stage(kafka: KafkaCluster, make_stage: Callable[[KafkaCluster], Stage]) -> S
 def stage3(kafka3: KafkaCluster, make_stage: Callable[[KafkaCluster], Stage]) -> Stage:
     """A stage on three brokers."""
     return make_stage(kafka3)
+
+
+@pytest.fixture
+def secured_stage(secured_kafka: SecuredKafka, make_stage: Callable[[KafkaCluster], Stage]) -> Stage:
+    """A stage on a broker that asks who one is; its workers log in as `secured_kafka.client` says."""
+    return make_stage(secured_kafka)

@@ -1,4 +1,4 @@
-"""Brokers that are there and take nothing: too few copies, records that are too large; and too little memory."""
+"""Brokers that are there and take nothing: too few copies, records that are too large."""
 
 from __future__ import annotations
 
@@ -65,14 +65,3 @@ def test_sampled_topic_takes_only_small_records(stage: Stage) -> None:
         stage.finish("sampled topic takes only small records")
         assert failures(tier, "msg_size_too_large") > 0
         assert "reading again" not in tier.workers[0].output()
-
-
-def test_memory_limit_reached(stage: Stage) -> None:
-    """Above the soft limit all the time, the worker fetches little at once and keeps spans on disk."""
-    with stage.tier() as tier:
-        tier.start_worker(worker={"memory": {"limit_mib": 2048, "soft_percent": 3, "hard_percent": 90}})
-        with stage.load(20) as load:
-            load.until(8)
-            stage.strike()
-            assert tier.metric(0, "tailsampler_memory_level") == 1
-        stage.finish("memory above the soft limit")

@@ -65,6 +65,7 @@ class SecuredKafka(KafkaCluster):
     """
 
     def __init__(self, certificates: Certificates, folder: Path, plain: Mapping[str, str]) -> None:
+        self._certificates = certificates
         server = certificates.issue("broker")
         store = folder / "broker-store.pem"
         store.write_text("".join(Path(server[key]).read_text() for key in ("key_file", "cert_file")))
@@ -91,6 +92,19 @@ class SecuredKafka(KafkaCluster):
         # A backslash begins an escape in a properties file.
         escaped = {key: value.replace("\\", "\\\\") for key, value in settings.items()}
         super().__init__(settings=escaped, listeners=LISTENERS)
+
+    def client(self, user: str) -> dict[str, Any]:
+        """The `kafka:` block of a user that shows a certificate."""
+        certificates = self._certificates
+        return {"brokers": self.listener("MTLS"), "tls": {"ca_file": certificates.ca_file, **certificates.issue(user)}}
+
+    def quota(self, user: str, bytes_per_s: int | None) -> None:
+        """Limit what the broker takes from a user, all clients of it together; None for no limit any more."""
+        change = ("--delete-config", "producer_byte_rate")
+        if bytes_per_s is not None:
+            change = ("--add-config", f"producer_byte_rate={bytes_per_s}")
+        who = ("--entity-type", "users", "--entity-name", user)
+        self.tool("kafka.admin.ConfigCommand", "--alter", *change, *who)
 
     def add_scram_user(self, name: str, password: str) -> None:
         """Give a user this password in both SCRAM mechanisms."""

@@ -51,7 +51,7 @@ class Site:
         """The `kafka:` block of a user, its password (PLAIN, SCRAM) in a file."""
         tls = {"ca_file": self.certificates.ca_file}
         if way == "mtls":
-            return {"brokers": self.kafka.listener("MTLS"), "tls": {**tls, **self.certificates.issue(user)}}
+            return self.kafka.client(user)
         if way == "token":
             source = {"token_url": self.token_url, "client_id": user, "client_secret": CLIENT_SECRET}
         elif way == "token file":

@@ -180,7 +180,9 @@ def test_soft_memory_spills_earlier_and_fetches_less(tmp_path: Path) -> None:
 
 
 def test_hard_memory_stops_fetching_spills_all_and_then_decides_the_oldest(tmp_path: Path) -> None:
-    """Step by step: what can go to disk goes there first; when nothing is left at all, work goes on, and it is said."""
+    """Step by step: what can go to disk goes there first; what took the memory has ten seconds to give it back; when
+    nothing is left at all, work goes on, and it is said.
+    """
     store = ChunkStore(64 * MIB, RocksSpill(tmp_path / "spans"))
     it = lab(100, store)
     it.worker.fetch(300)
@@ -191,6 +193,8 @@ def test_hard_memory_stops_fetching_spills_all_and_then_decides_the_oldest(tmp_p
     assert it.pressure.lets_go
     assert not it.pressure.allows_fetching()
     assert store.disk_bytes > 0
+    for _ in range(32):
+        assert it.look(0.3) == {MEMORY}
     assert it.worker.pipeline.take_counts().early == {}
     assert it.things.trims > 0
     for _ in range(1000):
