@@ -247,6 +247,8 @@ def _validated(model: type[BaseModel], block: Any, label: str, loc: Loc) -> Base
     except (Exception, SystemExit) as error:
         raise PolicyConfigError(loc, f"{label}: its Config fails: {type(error).__name__}: {error}") from error
     inside = first["loc"]
+    if first["type"] == "literal_error":
+        raise _none_of(block, first, label, loc) from None
     name = str(inside[-1]) if inside else str(loc[-1])
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, inside[:-1])
@@ -257,3 +259,22 @@ def _validated(model: type[BaseModel], block: Any, label: str, loc: Loc) -> Base
     if first["type"] != "value_error":
         text = f"{name} {_PLAIN.get(first['type'], text.replace('Input should', 'must', 1))}, got {first['input']!r}"
     raise PolicyConfigError((*loc, *inside), f"{label}: {text}") from None
+
+
+def _none_of(block: Any, wrong: Any, label: str, loc: Loc) -> PolicyConfigError:
+    """The error for a value that is none of those a key may have."""
+    inside, value = _written(block, wrong["loc"]), wrong["input"]
+    name = next((step for step in reversed((*loc, *inside)) if isinstance(step, str)), "")
+    allowed = [each.strip("'") for each in wrong["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+    message = f"{label}: {name} must be one of {', '.join(allowed)}, got {value!r}"
+    return PolicyConfigError((*loc, *inside), message, nearest(str(value), allowed))
+
+
+def _written(block: Any, inside: Loc) -> Loc:
+    """The part of a place that stands in the file: a word there may be short for a mapping."""
+    for depth, step in enumerate(inside):
+        try:
+            block = block[step]
+        except (KeyError, IndexError, TypeError):
+            return inside[:depth]
+    return inside

@@ -30,6 +30,7 @@ from policies.registry import Registry, installed
 from policies.rset import ALWAYS, NEVER
 from policies.settle import Case, Settling
 from policies.state import check_state, state_key
+from policies.tokens import BUDGET_HELPS, CAPS_NOTHING
 from policies.trace import Summary, TraceView
 from policies.verdict import Verdict
 from policies.views import ConditionsView, Loader, no_spans
@@ -342,7 +343,9 @@ def build_policy_set(
     )
     keeping = [top for top in policies if not top.policy.drops]
     if len(keeping) > 1:
-        notes.extend(f'policy "{top.name}": {note}' for top in keeping for note in top.policy.notes_beside_others)
+        more = BUDGET_HELPS if budget is None else ""
+        beside = ((top.name, note) for top in keeping for note in top.policy.notes_beside_others)
+        notes.extend(f'policy "{name}": {note}{more if note == CAPS_NOTHING else ""}' for name, note in beside)
     try:
         source = Randomness(randomness, salt)
     except ValueError as error:

@@ -10,9 +10,11 @@ from policies.claims import Admission, Candidate, Chance, Settlement, Tick, admi
 
 CAPS_NOTHING = (
     "caps nothing here: a trace is kept if any policy of the list keeps it, so this one only adds traces to those of "
-    "the others. To limit what another policy keeps, put both into an `and`; `budget` limits all that is kept together"
+    "the others. To limit what another policy keeps, put both into an `and`"
 )
 """The note on a limiter that stands beside other policies."""
+BUDGET_HELPS = "; `budget` limits all that is kept together"
+"""What follows it where there is no budget."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -10,6 +11,8 @@ from aiohttp import web
 from sampler.certificates import LOOK_EVERY_S, ReloadedContext
 from sampler.config.server_tls import ServerTls
 
+LOOPBACK = ("127.0.0.1", "::1")
+"""What `localhost` means, whatever the machine's table of hosts says: as for gRPC. Some senders try IPv6 first."""
 REFUSED_S = 1.0
 TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain\r\nContent-Length: 61\r\n"
@@ -45,15 +48,30 @@ class HttpListener:
         server.max_connections = self._max_connections
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
-        host, _, port = self._listen.rpartition(":")
-        context = self._certificate.context if self._certificate else None
         try:
-            site = web.TCPSite(self._runner, host.strip("[]") or None, int(port), ssl_context=context)
-            await site.start()
+            await self._bind()
         except OSError as error:
             await self.stop(0)
             raise OSError(f"cannot listen for OTLP/HTTP on {self._listen}: {error}") from error
-        self.port = self._runner.addresses[0][1]
+
+    async def _bind(self) -> None:
+        host, _, port = self._listen.rpartition(":")
+        context = self._certificate.context if self._certificate else None
+        missing: OSError | None = None
+        for address in LOOPBACK if host == "localhost" else (host.strip("[]") or None,):
+            site = web.TCPSite(self._runner, address, self.port or int(port), ssl_context=context)
+            try:
+                await site.start()
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE and int(port):
+                    raise
+                # A machine may have one of the families only.
+                await site.stop()
+                missing = error
+            else:
+                self.port = self._runner.addresses[0][1]
+        if not self.port:
+            raise missing or OSError("no address")
 
     async def stop(self, timeout_s: float) -> None:
         """Take no new connections, finish requests in flight within `timeout_s` seconds."""

@@ -137,7 +137,7 @@ class RecordProducer:
 
     def _connect(self) -> Producer:
         try:
-            return Producer({**self._config, "error_cb": self._on_error}, logger=log)
+            return Producer({"logger": log, **self._config, "error_cb": self._on_error})
         except KafkaException as refused:
             raise ValueError(f"librdkafka does not take the Kafka settings: {refused.args[0].str()}") from refused
 

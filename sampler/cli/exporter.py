@@ -65,7 +65,8 @@ def exporter(
     from sampler.cli.logs import set_up_logging
 
     set_up_logging(config.log.level, config.log.format, "exporter")
-    policies = read_policies(policies_path, plugins) if policies_path else None
+    # The notes are about deciding: the workers tell them.
+    policies = read_policies(policies_path, plugins, notes=False) if policies_path else None
     return serve(config, policies)
 
 

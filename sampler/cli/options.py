@@ -71,8 +71,10 @@ def read_config(
     return load_config(path, overrides)
 
 
-def read_policies(path: Path, plugins: Sequence[str] = (), data_dir: Path | None = None) -> PolicyFile:
-    """The policies of a file, with plugins beside its own; what its reader should know is logged.
+def read_policies(
+    path: Path, plugins: Sequence[str] = (), data_dir: Path | None = None, *, notes: bool = True
+) -> PolicyFile:
+    """The policies of a file, with plugins beside its own; with `notes` what its reader should know is logged.
 
     Where the file cannot be used, those that a worker with this data folder has run last; ConfigError without any.
     """
@@ -95,7 +97,7 @@ def read_policies(path: Path, plugins: Sequence[str] = (), data_dir: Path | None
             "with 'tailsampler validate':\n%s", data_dir, error,
         )  # fmt: skip
         return last
-    for note in policies.notes:
+    for note in policies.notes if notes else ():
         logging.getLogger("tailsampler").warning("%s", note)
     return policies
 
@@ -118,7 +120,7 @@ def prepare_topics(kafka: Kafka, decision_wait_ms: int = 0, tenants: Sequence[st
     try:
         outcome = ensure_topics(admin_conf(kafka), topic_specs(kafka, tenants), decision_wait_ms)
     except TopicError as error:
-        raise unusable(kafka, error) from error
+        raise unusable(kafka, error, "start with --no-create-topics") from error
     for name in outcome.created:
         log.info("created topic %s", name)
     for finding in outcome.findings:

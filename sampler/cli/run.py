@@ -107,6 +107,7 @@ def parts(
         own = [
             *worker_options,
             *heartbeat,
+            "--no-notes",  # `run` has told them
             "--data-dir",
             str(data_dir / f"worker-{number}"),
             "--web-endpoint",

@@ -52,7 +52,7 @@ def create(config_path: Path | None, brokers: str | None, policies_path: Path | 
     try:
         outcome = ensure_topics(admin_conf(kafka), specs)
     except TopicError as error:
-        raise unusable(kafka, error) from error
+        raise unusable(kafka, error, "none can be made") from error
     for spec in specs:
         click.echo(f"{spec.name}: {'created' if spec.name in outcome.created else 'exists'}")
     return _report(outcome.findings)
@@ -73,7 +73,7 @@ def check(config_path: Path | None, brokers: str | None, policies_path: Path | N
     try:
         findings = check_topics(admin_conf(kafka), topic_specs(kafka, _tenants(kafka, policies_path)))
     except TopicError as error:
-        raise unusable(kafka, error) from error
+        raise unusable(kafka, error, "nothing can be checked") from error
     if not findings:
         click.echo("all topics are as they should be")
     return _report(findings)
@@ -110,8 +110,12 @@ def acls(
         click.echo(line)
 
 
-def unusable(kafka: Kafka, error: Exception) -> click.ClickException:
-    """What to tell of brokers that do not do what was asked."""
+def unusable(kafka: Kafka, error: Exception, undescribed: str) -> click.ClickException:
+    """What to tell of brokers that do not do what was asked; `undescribed` where they cannot describe topics."""
+    from sampler.topics import NotDescribedError
+
+    if isinstance(error, NotDescribedError):
+        return click.ClickException(f"{error}: {undescribed} (brokers: {kafka.bootstrap})")
     return click.ClickException(f"{error} (brokers: {kafka.bootstrap}; are they up, and are address and login right?)")
 
 

@@ -41,14 +41,18 @@ class Finding:
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="text: a line for each mistake and note; json: one object.",
 )  # fmt: skip
+@click.option(
+    "--no-files", is_flag=True,
+    help="Do not look whether the files that a configuration names can be read: they are on another machine.",
+)  # fmt: skip
 @plugins_option
-def validate(files: tuple[str, ...], output: str, plugins: tuple[str, ...]) -> int:
+def validate(files: tuple[str, ...], output: str, no_files: bool, plugins: tuple[str, ...]) -> int:
     """Check files without starting anything: config.yaml, policies, or a Collector's whole configuration.
 
     Which one a FILE is follows from what it holds. FILE#tail_sampling/name checks one block of several. Policies are
     checked together with every configuration that is named beside them. Exit code 2 where there is a mistake.
     """
-    findings = look_at(files, plugins)
+    findings = look_at(files, plugins, named_files=not no_files)
     if output == "json":
         shown = {
             "valid": not any(found.problems for found in findings),
@@ -61,13 +65,16 @@ def validate(files: tuple[str, ...], output: str, plugins: tuple[str, ...]) -> i
     return EXIT_WRONG_INPUT if any(found.problems for found in findings) else 0
 
 
-def look_at(files: Sequence[str], plugins: Sequence[str] = ()) -> list[Finding]:
-    """What is right and wrong in files, each by itself and policies with the configurations."""
+def look_at(files: Sequence[str], plugins: Sequence[str] = (), *, named_files: bool = True) -> list[Finding]:
+    """What is right and wrong in files, each by itself and policies with the configurations.
+
+    With `named_files` those that a configuration names, certificates and the like, must be there.
+    """
     from sampler.config.models import Config
     from sampler.config.policies import PolicyFile
     from sampler.cross_check import problems, remarks
 
-    read = [_read(file, plugins) for file in files]
+    read = [_read(file, plugins, named_files=named_files) for file in files]
     configs = [config for _, config in read if isinstance(config, Config)]
     findings = []
     for finding, policies in read:
@@ -80,12 +87,13 @@ def look_at(files: Sequence[str], plugins: Sequence[str] = ()) -> list[Finding]:
     return findings
 
 
-def _read(file: str, plugins: Sequence[str]) -> tuple[Finding, Config | PolicyFile | None]:
+def _read(file: str, plugins: Sequence[str], *, named_files: bool) -> tuple[Finding, Config | PolicyFile | None]:
     from sampler.config.collector import split_selector
     from sampler.config.detect import kind_of
     from sampler.config.document import read_document
     from sampler.config.errors import ConfigError
     from sampler.config.load import config_of
+    from sampler.config.named_files import file_problems
     from sampler.config.policies import policies_of
     from sampler.scan_plan import plan_of
 
@@ -95,7 +103,8 @@ def _read(file: str, plugins: Sequence[str]) -> tuple[Finding, Config | PolicyFi
         document = read_document(path, lenient=True)
         kind = "policies" if wanted else kind_of(document)
         if kind == "config":
-            return Finding(file, kind), config_of(document)
+            config = config_of(document)
+            return Finding(file, kind, tuple(file_problems(config, document) if named_files else ())), config
         found = policies_of(document, wanted, plugins)
         plan_of(found)
     except ConfigError as error:

@@ -33,6 +33,7 @@ DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 @click.option("--heartbeat-interval", metavar="DURATION", help="How often the worker is heard of, such as 3s.")
 @click.option("--data-dir", metavar="DIR", help="Folder for waiting spans and decisions; goes before the file's.")
 @click.option("--create-topics/--no-create-topics", default=None, help="Make missing topics at start.")
+@click.option("--notes/--no-notes", default=True, hidden=True, help="Say what the reader of the policies should know.")
 def worker(
     policies_path: Path,
     plugins: tuple[str, ...],
@@ -44,6 +45,7 @@ def worker(
     heartbeat_interval: str | None,
     data_dir: str | None,
     create_topics: bool | None,
+    notes: bool,
 ) -> int:
     """Read spans from Kafka, gather the traces, decide by the policies, write the kept ones to Kafka.
 
@@ -59,7 +61,7 @@ def worker(
     from sampler.cli.logs import set_up_logging
 
     set_up_logging(config.log.level, config.log.format, "worker")
-    policies = read_policies(policies_path, plugins, Path(config.worker.data_dir))
+    policies = read_policies(policies_path, plugins, Path(config.worker.data_dir), notes=notes)
     from sampler.topic_specs import tenant_topics
 
     topics = tenant_topics(config.kafka, policies)

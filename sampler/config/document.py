@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from sampler.config.errors import ConfigError, KeyPath, Problem, key_text
 MAX_NODES = 100_000  # aliases can blow a small file up without end
 MAX_DEPTH = 100  # libyaml's composer and all that reads the tree are recursive
 _CORE = "tag:yaml.org,2002:"
+_REFINERY = re.compile(r"""^(?:["']?(RulesVersion|Samplers)["']?[ \t]*[:=]|\[(Samplers)[.\]])""", re.MULTILINE)
+"""The keys at the top of Refinery's rules, in YAML or TOML; none of ours."""
 
 
 class VariableText(str):
@@ -68,7 +70,7 @@ class Document:
         """ConfigError with the faults at, below and above a key; those elsewhere do not matter to its reader."""
         wrong = [fault for key, fault in self.faults if key[: len(base)] == base[: len(key)]]
         if wrong:
-            raise ConfigError(wrong)
+            raise ConfigError(_told_once(wrong))
 
     def move(self, old: KeyPath, new: KeyPath) -> None:
         """Lets keys below `new` have the lines of those below `old`, where the tree has been given another shape."""
@@ -102,6 +104,7 @@ def read_document(path: Path, environment: Mapping[str, str] | None = None, *, l
 
 def parse_document(text: str, path: str, environment: Mapping[str, str], *, lenient: bool = False) -> Document:
     """As `read_document`, from text. An empty text gives `data` None."""
+    _refuse_refinery(text, path)
     try:
         _check_depth(text, path)
         loader = _Loader(text)
@@ -123,8 +126,30 @@ def parse_document(text: str, path: str, environment: Mapping[str, str], *, leni
         builder = _Builder(document, environment)
         document.data = builder.build(root, ())
         if document.faults and not lenient:
-            raise ConfigError([fault for _, fault in document.faults])
+            raise ConfigError(_told_once([fault for _, fault in document.faults]))
     return document
+
+
+def _refuse_refinery(text: str, path: str) -> None:
+    """Before it is read as YAML: those rules are written as TOML too."""
+    found = _REFINERY.search(text)
+    if found:
+        line = text.count("\n", 0, found.start()) + 1
+        what = "these are rules of Refinery; docs/from_refinery.md says how to write them as policies"
+        raise ConfigError.single(path, line, found[1] or found[2], what)
+
+
+def _told_once(faults: list[Problem]) -> list[Problem]:
+    """The faults, one with the same words in several places (a variable that is not set) with its other lines."""
+    same: dict[str, list[Problem]] = {}
+    for fault in faults:
+        same.setdefault(fault.message, []).append(fault)
+    told = []
+    for first, *others in same.values():
+        lines = sorted({other.line for other in others if other.line is not None} - {first.line})
+        more = f"; also in line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}" if lines else ""
+        told.append(replace(first, message=first.message + more))
+    return told
 
 
 def _check_depth(text: str, path: str) -> None:

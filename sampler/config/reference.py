@@ -32,6 +32,9 @@ A mistake is one line with file, line, key and, where a name is mistyped, the ne
 
     policies.yaml:12: tail_sampling.policies[2].latency.treshold_ms: unknown key (did you mean threshold_ms?)
 
+Files that a configuration names (certificates, tokens) must be there; `--no-files` leaves that out, where they are on
+another machine.
+
 ## How values are written
 
 * **Variables**: `${env:NAME}` or `${NAME}`; with a default `${env:NAME:-default}`. A variable that is not set and has

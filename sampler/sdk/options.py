@@ -10,8 +10,9 @@ from typing import Any
 from sampler.agent.settings import PublisherSettings
 from sampler.config.errors import ConfigError
 from sampler.config.load import COMMAND_LINE, load_config
-from sampler.config.security import producer_conf
+from sampler.config.security import Properties, producer_conf
 from sampler.config.transform import Transform
+from sampler.sdk.quiet import quiet_logger
 
 CONFIG_VARIABLE = "TAILSAMPLER_CONFIG"
 WHERE = "settings of KafkaSpanExporter"
@@ -83,9 +84,10 @@ def read_options(
         problems = [replace(each, path=WHERE) if each.path == COMMAND_LINE else each for each in error.problems]
         raise ConfigError(problems) from None
     block, rules = config.kafka, config.agent.transform
+    conf: Properties = {"client.id": "tailsampler-sdk", **producer_conf(block), "logger": quiet_logger()}
     publisher = PublisherSettings(
         topic=block.topics.spans,
-        librdkafka={"client.id": "tailsampler-sdk", **producer_conf(block)},
+        librdkafka=conf,
         hasher=block.partitioner,
         max_buffer_bytes=max_buffer_bytes,
         max_message_bytes=block.max_message_bytes,

@@ -114,15 +114,8 @@ class Pump:
     async def _begin(self) -> None:
         self._wake = asyncio.Event()
         self._room = asyncio.Semaphore(REQUESTS)
-        self._publisher = Publisher(
-            self._settings, get_scanner(), NoMetrics(), self._say, transform=self._transform
-        )  # fmt: skip
+        self._publisher = Publisher(self._settings, get_scanner(), NoMetrics(), transform=self._transform)
         await self._publisher.start()
-
-    @staticmethod
-    def _say(problem: str | None) -> None:
-        if problem is not None:
-            log.warning("spans wait: %s", problem)
 
     async def _send(self) -> None:
         delay_s = self._limits.schedule_delay_ms / 1000

@@ -23,6 +23,7 @@ from sampler.clock import monotonic_s
 from sampler.engine.decision_record import DecisionRecord, RecordError, decode
 from sampler.log_fields import where
 from sampler.stream.changelog import read_changelog
+from sampler.stream.faust_log import FAUST_LOG
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ LOCKED = ("lock hold by", "While lock file")
 
 class DecisionStore(rocksdb.Store):
     """Faust's RocksDB store, which closes its databases, can be read by partition, and makes damaged ones anew."""
+
+    logger = FAUST_LOG
 
     def records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values of one partition, without Faust's own bookkeeping."""
@@ -153,6 +156,7 @@ class _PartitionEvent:
 class _Table(faust.Table[bytes, bytes]):
     """A table that remembers its last changelog message, so that one can wait for it to reach the brokers."""
 
+    logger = FAUST_LOG
     last_sent: FutureMessage
     records_read_ahead = 0
     """Records that the store has read back before Faust's recovery."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package does not mark one of them as its own
     AdminClient,
     ConfigResource,
@@ -49,7 +50,7 @@ class TopicRetention:
                 self._said = True
                 logger.info(
                     "%s: its retention is not known, and retention_used_ratio stays 0 (it takes the right to describe "
-                    "the topic's configuration): %s", self._topic, error,
+                    "the topic's configuration): %s", self._topic, _reason(error),
                 )  # fmt: skip
 
     def used(self, age_s: float, needed_bytes: float) -> float:
@@ -60,6 +61,12 @@ class TopicRetention:
         if self.retention_bytes:
             shares.append(needed_bytes / self.retention_bytes)
         return max(shares)
+
+
+def _reason(error: Exception) -> str:
+    """An error of Kafka's in its own words."""
+    cause = error.args[0] if isinstance(error, KafkaException) else None
+    return cause.str() if isinstance(cause, KafkaError) else str(error)
 
 
 def _limit(text: str | None) -> int | None:

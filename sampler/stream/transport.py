@@ -20,6 +20,7 @@ from faust.types.tuples import ConsumerMessage
 
 from sampler.clock import monotonic_s
 from sampler.stream.batch import SpanBatch
+from sampler.stream.faust_log import FAUST_LOG
 from sampler.stream.span_source import SpanSource
 
 FETCH_TIMEOUT_S = 0.03
@@ -63,6 +64,7 @@ def hooks_of(app: Any) -> TailHooks:
 class TailConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka's thread, which asks the span source for the partitions of the span topic."""
 
+    logger = FAUST_LOG
     _assigned_version = 0
     _assigned_generation = 0
     _followed_version = 0
@@ -175,6 +177,8 @@ class TailConsumerThread(driver.AIOKafkaConsumerThread):
 
 class TailConsumer(driver.Consumer):
     """Faust's consumer, which commits watermarks."""
+
+    logger = FAUST_LOG
 
     @property
     def hooks(self) -> TailHooks:

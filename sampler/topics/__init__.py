@@ -1,6 +1,6 @@
 """The Kafka topics of the product: what they must be like, making them, and telling where existing ones differ."""
 
-from sampler.topics.admin import Outcome, TopicError, check_topics, ensure_topics
+from sampler.topics.admin import NotDescribedError, Outcome, TopicError, check_topics, ensure_topics
 from sampler.topics.findings import ExistingTopic, Finding, Severity, compare
 from sampler.topics.specs import BROKER_DEFAULT, Role, TopicPlan, TopicSpec
 
@@ -8,6 +8,7 @@ __all__ = [
     "BROKER_DEFAULT",
     "ExistingTopic",
     "Finding",
+    "NotDescribedError",
     "Outcome",
     "Role",
     "Severity",

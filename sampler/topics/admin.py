@@ -51,6 +51,10 @@ class TopicError(RuntimeError):
     """The brokers did not answer, or refused to make or describe a topic; the text says which and what to do."""
 
 
+class NotDescribedError(TopicError):
+    """The brokers cannot say what their topics are like, so that nothing can be checked."""
+
+
 def ensure_topics(conf: AdminConf, specs: Sequence[TopicSpec], decision_wait_ms: int = 0) -> Outcome:
     """Make the topics that are missing and check those that exist, which are never changed.
 
@@ -124,7 +128,8 @@ def _describe(client: AdminClient, specs: Sequence[TopicSpec]) -> dict[str, Exis
             described[str(topic.topic)] = ExistingTopic(len(topic.partitions), replicas, config)
     except KafkaException as error:
         if error.args[0].code() == KafkaError._UNSUPPORTED_FEATURE:
-            text = "this broker cannot describe topics (that inside `tailsampler run` cannot): use --no-create-topics"
-            raise TopicError(text) from error
+            raise NotDescribedError(
+                "these brokers cannot describe topics (that of `tailsampler run` is such, and has its topics already)"
+            ) from error
         raise TopicError(f"the Kafka brokers did not describe their topics: {error.args[0].str()}") from error
     return described

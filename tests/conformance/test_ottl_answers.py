@@ -46,90 +46,86 @@ def one(
     )
 
 
-def spans() -> tuple[Span, ...]:
-    """Spans with values of all types, common and odd."""
-    return (
-        one(
-            "op",
-            BASE,
-            BASE + 300_000_000,
-            {
-                "s": "x<é",
-                "i": 5,
-                "d": 500.0,
-                "b": True,
-                "by": b"\x01\xff",
-                "eb": b"",
-                "m": {"b": 1, "a": "<", "in": {"ok": True, "l": [1, 2]}},
-                "l": [1, "a", 2.5, None, True],
-                "n": None,
-                "u": " x",
-            },
-            trace_state="a=1,b=2",
-            events=[event("e", {"k": "v", "i": 3}), event("exception")],
-            kind=Span.SPAN_KIND_SERVER,
-            flags=257,
-        ),
-        one("", 0, 0, {}, parent=b"", status=Status(code=Status.STATUS_CODE_ERROR, message="boom")),
-        one(
-            "query",
-            BASE,
-            BASE + 1,
-            {"s": "", "i": 0, "d": -0.0, "b": False, "m": {}, "l": [], "n": "none", "by": b"\x00"},
-            kind=Span.SPAN_KIND_CLIENT,
-            status=Status(code=Status.STATUS_CODE_OK),
-            trace_state="bad",
-            dropped_attributes_count=3,
-        ),
-        one(
-            "POST /x",
-            0,
-            BASE,
-            {"s": "12", "i": -7, "d": 1.5, "b": "true", "m": "str", "l": ["b", "a", "c"], "n": 1, "u": "/a/b/c"},
-            kind=Span.SPAN_KIND_PRODUCER,
-            status=Status(code=Status.STATUS_CODE_ERROR),
-            links=[Span.Link()],
-            trace_state="a=9",
-        ),
-        one(
-            "GET",
-            BASE,
-            0,
-            {
-                "s": 5,
-                "i": "5",
-                "d": float("nan"),
-                "b": 1,
-                "by": "AQ==",
-                "m": [{"a": 1}],
-                "l": {"a": [1]},
-                "u": '{"a":1,"level":"error"}',
-                "n": b"\x01",
-            },
-            kind=9,  # type: ignore[arg-type]
-            status=Status(code=7),  # type: ignore[arg-type]
-        ),
-        one(
-            "ünïcode",
-            BASE,
-            BASE + 250_000_000,
-            {
-                "s": "ABC def-ghi",
-                "i": 2**62,
-                "d": 1e-7,
-                "b": True,
-                "l": [3, 1, 2],
-                "m": {"a": "b c", "k": "v=w"},
-                "u": 'a=1 b="x y"',
-            },
-            parent=bytes(8),
-        ),
-    )
+COMMON = one(
+    "op",
+    BASE,
+    BASE + 300_000_000,
+    {
+        "s": "x<é",
+        "i": 5,
+        "d": 500.0,
+        "b": True,
+        "by": b"\x01\xff",
+        "eb": b"",
+        "m": {"b": 1, "a": "<", "in": {"ok": True, "l": [1, 2]}},
+        "l": [1, "a", 2.5, None, True],
+        "n": None,
+        "u": " x",
+    },
+    trace_state="a=1,b=2",
+    events=[event("e", {"k": "v", "i": 3}), event("exception")],
+    kind=Span.SPAN_KIND_SERVER,
+    flags=257,
+)
+BARE = one("", 0, 0, {}, parent=b"", status=Status(code=Status.STATUS_CODE_ERROR, message="boom"))
+EMPTY_VALUES = one(
+    "query",
+    BASE,
+    BASE + 1,
+    {"s": "", "i": 0, "d": -0.0, "b": False, "m": {}, "l": [], "n": "none", "by": b"\x00"},
+    kind=Span.SPAN_KIND_CLIENT,
+    status=Status(code=Status.STATUS_CODE_OK),
+    trace_state="bad",
+    dropped_attributes_count=3,
+)
+OTHER_VALUES = one(
+    "POST /x",
+    0,
+    BASE,
+    {"s": "12", "i": -7, "d": 1.5, "b": "true", "m": "str", "l": ["b", "a", "c"], "n": 1, "u": "/a/b/c"},
+    kind=Span.SPAN_KIND_PRODUCER,
+    status=Status(code=Status.STATUS_CODE_ERROR),
+    links=[Span.Link()],
+    trace_state="a=9",
+)
+OTHER_TYPES = one(
+    "GET",
+    BASE,
+    0,
+    {
+        "s": 5,
+        "i": "5",
+        "d": float("nan"),
+        "b": 1,
+        "by": "AQ==",
+        "m": [{"a": 1}],
+        "l": {"a": [1]},
+        "u": '{"a":1,"level":"error"}',
+        "n": b"\x01",
+    },
+    kind=9,
+    status=Status(code=7),  # type: ignore[arg-type]
+)
+TEXTS = one(
+    "ünïcode",
+    BASE,
+    BASE + 250_000_000,
+    {
+        "s": "ABC def-ghi",
+        "i": 2**62,
+        "d": 1e-7,
+        "b": True,
+        "l": [3, 1, 2],
+        "m": {"a": "b c", "k": "v=w"},
+        "u": 'a=1 b="x y"',
+    },
+    parent=bytes(8),
+)
+LAST = one("last", 1, 2, {"s": "x", "i": 5})
 
 
 def recorded_spans() -> list[SpanContext]:
     """The spans with their resources and scopes, in the order of the recorded answers."""
-    first = spans()
     scope = InstrumentationScope(name="otel.db", version="1.0", attributes=attributes({"s": "x"}))
     resource = Resource(attributes=attributes({"service.name": "auth", "n": 3}), dropped_attributes_count=2)
     everything = (
@@ -137,11 +133,11 @@ def recorded_spans() -> list[SpanContext]:
             resource=resource,
             schema_url="http://r",
             scope_spans=[
-                ScopeSpans(scope=scope, spans=first[:3], schema_url="http://s"),
-                ScopeSpans(spans=first[3:]),
+                ScopeSpans(scope=scope, spans=[COMMON, BARE, EMPTY_VALUES], schema_url="http://s"),
+                ScopeSpans(spans=[OTHER_VALUES, OTHER_TYPES, TEXTS]),
             ],
         ),
-        ResourceSpans(scope_spans=[ScopeSpans(spans=[one("last", 1, 2, {"s": "x", "i": 5})])]),
+        ResourceSpans(scope_spans=[ScopeSpans(spans=[LAST])]),
     )
     return list(span_contexts(everything))
 

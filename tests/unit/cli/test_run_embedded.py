@@ -41,8 +41,15 @@ def answer(port: int, path: str) -> int:
         return 0
 
 
+POLICIES = """
+policies:
+  - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
+  - {name: some, type: rate_limiting, rate_limiting: {spans_per_second: 100}}
+"""
+
+
 def test_run_becomes_ready_and_stops_cleanly(tmp_path: Path) -> None:
-    """Both processes get ready, and so does the page of both; the warning is given, and SIGTERM ends all with 0."""
+    """Both processes and the page of both get ready; warning and note are given once; SIGTERM ends all with 0."""
     web = free_ports(3)
     config = tmp_path / "config.yaml"
     config.write_text(
@@ -50,7 +57,9 @@ def test_run_becomes_ready_and_stops_cleanly(tmp_path: Path) -> None:
         f"web: {{endpoint: '127.0.0.1:{web}'}}\n",
         encoding="utf-8",
     )
-    argv = ["run", "--config", str(config), "--policies", str(ROOT / "docs/examples/policies.yaml")]
+    policies = tmp_path / "policies.yaml"
+    policies.write_text(POLICIES, encoding="utf-8")
+    argv = ["run", "--config", str(config), "--policies", str(policies)]
     with (tmp_path / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen([sys.executable, "-m", "sampler.cli", *argv], stderr=log, cwd=ROOT)
     try:
@@ -66,5 +75,8 @@ def test_run_becomes_ready_and_stops_cleanly(tmp_path: Path) -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
-    assert "IN MEMORY ONLY" in (tmp_path / "log").read_text(encoding="utf-8")
+    log_text = (tmp_path / "log").read_text(encoding="utf-8")
+    assert log_text.count("IN MEMORY ONLY") == 1
+    assert log_text.count("caps nothing here") == 1, log_text
+    assert "[^" not in log_text, "Faust tells of each of its services"
     assert [answer(port, "/livez") for port in (web, web + 1, web + 2)] == [0, 0, 0]

@@ -242,3 +242,41 @@ def test_routes_of_backends_are_checked_with_the_policies(tmp_path: Path, capsys
     said = "exporter.backends[0] (a): its route names the policy eror, which is not here"
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "its route" in line] == [f"note: {files[1]}: {said}"]
+
+
+NAMES_FILES = """\
+agent:
+  auth: {tokens_file: tokens}
+  http:
+    tls: {cert_file: here.pem, key_file: gone.pem}
+  grpc:
+    enabled: false
+    tls: {cert_file: gone.pem, key_file: gone.pem}
+kafka:
+  tls: {insecure: true, ca_file: gone.pem}
+  auth: {sasl: {username: u, password_file: gone}}
+exporter:
+  backends:
+    - {name: a, endpoint: "a:4317"}
+    - {name: b, endpoint: "b:4317", tls: {ca_file: .}}
+"""
+
+
+def test_files_that_are_named_must_be_there(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that cannot be read is a mistake at its key, save in parts that are off; what they hold is not shown."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tokens").write_text("s3cret-token\n", encoding="utf-8")
+    (tmp_path / "here.pem").write_text("s3cret-key\n", encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(NAMES_FILES, encoding="utf-8")
+    assert invoke(["validate", "c.yaml"]) == 2
+    printed, error = capsys.readouterr()
+    assert error.splitlines() == [
+        "c.yaml:4: agent.http.tls.key_file: the file gone.pem cannot be read: No such file or directory",
+        "c.yaml:10: kafka.auth.sasl.password_file: the file gone cannot be read: No such file or directory",
+        "c.yaml:14: exporter.backends[1].tls.ca_file: the file . cannot be read: Is a directory",
+    ]
+    assert "s3cret" not in printed + error
+    assert invoke(["validate", "--no-files", "c.yaml"]) == 0
+    (tmp_path / "c.yaml").write_text("agent: {auth: {tokens_file: away/tokens}}\n", encoding="utf-8")
+    assert invoke(["validate", "c.yaml"]) == 2
+    assert "c.yaml:1: agent.auth.tokens_file: the file away/tokens cannot be read" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sampler.config.document import EnvText, VariableText, parse_document, typed
@@ -160,3 +162,35 @@ def test_other_sources_are_told_as_such(text: str) -> None:
     """With what is possible here."""
     with pytest.raises(SubstitutionError, match=r"only variables are filled in here, as \$\{env:NAME\}"):
         substitute(text, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("RulesVersion: 2\nSamplers:\n  __default__: {}\n", 1, "RulesVersion"),
+        ("# ours\nSamplers:\n  __default__: {}\n", 2, "Samplers"),
+        ("RulesVersion = 2\n[Samplers]\n", 1, "RulesVersion"),
+        ("# v1\n\n[Samplers.__default__]\nSampleRate = 1\n", 3, "Samplers"),
+    ],
+)
+def test_rules_of_refinery_are_known_for_what_they_are(text: str, line: int, key: str) -> None:
+    """In YAML or TOML the error names the page that says how they are written here."""
+    with pytest.raises(ConfigError, match=rf"^f:{line}: {key}: .*Refinery; docs/from_refinery\.md"):
+        parse_document(text, "f", {})
+    assert (Path(__file__).parents[3] / "docs/from_refinery.md").is_file()
+
+
+def test_one_unset_variable_is_one_mistake() -> None:
+    """Wherever it stands, also through an alias: one line, which names the other places."""
+    text = "a: &it ${env:X}\nb: [*it, *it]\nc: {d: '${env:X}'}\ne: ${env:Y}\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_document(text, "f", {})
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("f:1: a: environment variable X is not set")
+    assert first.endswith("; also in line 3")
+    assert second.startswith("f:4: e: environment variable Y is not set")
+    with pytest.raises(ConfigError) as found:
+        parse_document(text, "f", {}, lenient=True).require(("c",))
+    (line,) = str(found.value).splitlines()
+    assert line.startswith("f:3: c.d: environment variable X")
+    assert "also" not in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,30 @@ def test_values_that_cannot_be_meant_are_refused(wrong: str) -> None:
     key, value = wrong.split("=")
     with pytest.raises(HelmError, match=key.rpartition(".")[2]):
         render(settings={key: value})
+
+
+BACKENDS = '[{"name": "tempo", "endpoint": "tempo:4317"}]'
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "or set exporter.enabled and config.exporter.backends"),
+        ({"exporter.enabled": "true"}, "WARNING: exporter.enabled is true, but config.exporter.backends names no"),
+        ({"config.exporter.backends": BACKENDS}, "names backends, but exporter.enabled is false"),
+        ({"exporter.enabled": "true", "config.exporter.backends": BACKENDS}, "and from there to the backends"),
+    ],
+)
+def test_the_notes_say_whether_kept_traces_are_sent_on(settings: dict[str, str], said: str) -> None:
+    """Exporter off, without backends, or left out though there are some: `helm install` tells each."""
+    notes = "{{ include (print .Template.BasePath `/NOTES.txt`) . | b64enc }}"
+    probe = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "the-notes"}, "data": {"notes": notes}}
+    manifests = render(settings={**settings, "extraManifests": json.dumps([probe])})
+    (found,) = (each for each in manifests if each["metadata"]["name"] == "the-notes")
+    text = b64decode(found["data"]["notes"]).decode()
+    assert said in text
+    warned = ("exporter.enabled" in settings) != ("config.exporter.backends" in settings)
+    assert ("backend" in text.partition("WARNING")[2]) == warned
 
 
 def test_the_schema_knows_every_value() -> None:

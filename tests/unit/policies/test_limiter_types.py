@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from policies import PolicyConfigError, build_policy_set
+from policies.budget import BudgetRule
 from policies.builtin.bytes_limiting import BytesLimiting
 from policies.builtin.composite import Composite
 from policies.builtin.rate_limiting import RateLimiting
@@ -156,6 +157,13 @@ def test_what_may_surprise_is_said_at_load(policies: list[dict[str, Any]], note:
     notes = build(*policies).notes
     assert [note in each for each in notes] == [True]
     assert notes[0].startswith('policy "')
+
+
+def test_a_budget_is_advised_only_where_there_is_none() -> None:
+    """The note on a limiter beside other policies stays, without the advice to set what is set."""
+    (note,) = build(RATE, ERRORS, budget=BudgetRule(100, "spans")).notes
+    assert "caps nothing here" in note
+    assert "budget" not in note
 
 
 @pytest.mark.parametrize(

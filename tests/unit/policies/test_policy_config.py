@@ -44,6 +44,18 @@ LATENCY = {"name": "slow", "type": "latency", "latency": {"threshold_ms": 5}}
         ),
         ([{"name": "a", "type": "latency", "latency": [1]}], (0, "latency"), "latency must be a mapping", None),
         (
+            [spec("dynamic", "a", key=["root_name", "servce"], goal={"mean_rate": 2})],
+            (0, "dynamic", "key", 1),
+            "key must be one of service, root_name, operation, status, error, span_count, got 'servce'",
+            "service",
+        ),
+        (
+            [spec("dynamic", "a", key=[{"is": "servce"}], goal={"mean_rate": 2})],
+            (0, "dynamic", "key", 0, "is"),
+            "is must be one of service, ",
+            "service",
+        ),
+        (
             [{"name": "a", "type": "string_attribute", "string_attribute": {"values": ["x"]}}],
             (0, "string_attribute"),
             "key is missing",

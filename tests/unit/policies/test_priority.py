@@ -142,7 +142,7 @@ def test_a_set_shows_the_policy_once() -> None:
     [
         ({"attributes": [], "tracestate": False}, "no place to read the priority from"),
         ({"auto_keep_percentage": 101}, "auto_keep_percentage"),
-        ({"user_reject": "maybe"}, "'drop' or 'none'"),
+        ({"user_reject": "maybe"}, "must be one of drop, none, got 'maybe'"),
         ({"auto_keep": 5}, "unknown key 'auto_keep'"),
     ],
 )

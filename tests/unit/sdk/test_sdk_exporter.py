@@ -236,6 +236,34 @@ def test_what_waits_at_the_end_of_the_program_is_stored(kafka: EmbeddedBroker) -
     assert [span.name for _, span in stored(kafka)] == ["the last"]
 
 
+NO_KAFKA = """
+import logging, threading
+from sampler.sdk import KafkaSpanExporter
+lines, enough = [], threading.Event()
+def count(record):
+    lines.append(record)
+    if len(lines) == 3:
+        enough.set()
+    return True
+exporter = KafkaSpanExporter("127.0.0.1:1", shutdown_timeout_ms=1)
+logging.getLogger("sampler.sdk.librdkafka").filters.insert(0, count)
+exporter._start()
+assert enough.wait(30)
+exporter.shutdown()
+"""
+
+
+def test_librdkafka_is_quiet_in_a_program_without_logging() -> None:
+    """Of the lines that it writes while no broker answers one comes through, from Python's logging and not its own."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", NO_KAFKA], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    said = [line for line in run.stderr.splitlines() if "#producer-" in line]
+    assert len(said) == 1, run.stderr
+    assert said[0].startswith("FAIL [tailsampler-sdk#")
+
+
 def test_without_the_sdk_one_sentence_says_what_to_install() -> None:
     """Importing the package without the OpenTelemetry SDK says which extra is missing."""
     code = "import sys; sys.modules['opentelemetry.sdk'] = None; sys.modules['opentelemetry.sdk.trace'] = None\n"
