@@ -7,6 +7,7 @@ written is appended to it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 from google.protobuf.message import DecodeError
 
@@ -14,16 +15,16 @@ from sampler.otlp.annotation import AnnotateResult, Annotation, Suffix, suffix_f
 from sampler.otlp.errors import ScanError
 from sampler.otlp.schema import SLIM
 from sampler.otlp.sections import cut, resource_spans
-from sampler.otlp.walk import fields, find_fault
+from sampler.otlp.walk import fields, find_span_fault
 from sampler.otlp.wire import field, field_size
 
 _TRACE_STATE, _ATTRIBUTE = 0x1A, 0x4A
 _MAX_FRAME = 6
 """Bytes of tag and length around a message, at most."""
-_slim_span = SLIM["RawSpan"].FromString
+_slim_span = SLIM["LeavingSpan"].FromString
 
 Section = tuple[int, bytes]
-"""Number of a ResourceSpans or ScopeSpans among those of the call, and its header: every field but the spans."""
+"""A number that no other section of the call has, and the header: every field but the scopes or spans in it."""
 
 
 def annotate(chunks: Sequence[bytes], annotation: Annotation, max_size_bytes: int) -> AnnotateResult:
@@ -33,13 +34,18 @@ def annotate(chunks: Sequence[bytes], annotation: Annotation, max_size_bytes: in
     seen: set[tuple[bytes, bytes, bytes]] = set()
     copies = 0
     layout = _Layout(max_size_bytes)
-    for resource, scope, span in _spans(chunks):
-        identity = (resource[1], scope[1], span)
-        if identity in seen:
-            copies += 1
-            continue
-        seen.add(identity)
-        layout.add(resource, scope, _rewritten(span, keys, suffixes, resource[1]))
+    numbers = count()
+    for chunk in chunks:
+        try:
+            for resource, scope, span in _spans(chunk, numbers):
+                identity = (resource[1], scope[1], span)
+                if identity in seen:
+                    copies += 1
+                    continue
+                seen.add(identity)
+                layout.add(resource, scope, _rewritten(span, keys, suffixes, resource[1]))
+        except (DecodeError, ScanError):
+            raise _fault(chunk) from None
     return AnnotateResult(layout.payloads(), layout.spans, copies, layout.oversize)
 
 
@@ -62,27 +68,28 @@ def divide(payload: bytes, max_size_bytes: int) -> list[bytes]:
     ScanError where it is no valid TracesData.
     """
     layout = _Layout(max_size_bytes)
-    for resource, scope, span in _spans([payload]):
-        layout.add(resource, scope, span)
+    try:
+        for resource, scope, span in _spans(payload, count()):
+            layout.add(resource, scope, span)
+    except DecodeError:
+        raise _fault(payload) from None
     return [*layout.payloads(), *layout.oversize]
 
 
-def _spans(chunks: Sequence[bytes]) -> Iterator[tuple[Section, Section, bytes]]:
-    """Every span under its resource and scope sections."""
-    resources = scopes = 0
-    for chunk in chunks:
-        try:
-            sections = [cut(content) for content in resource_spans(chunk)]
-        except DecodeError:
-            raise find_fault(chunk) or ScanError(0, "protobuf cannot read it") from None
-        for header, inner in sections:
-            resources += 1
-            resource = (resources, header)
-            for scope_header, spans in inner:
-                scopes += 1
-                scope = (scopes, scope_header)
-                for span in spans:
-                    yield resource, scope, span
+def _fault(chunk: bytes) -> ScanError:
+    """Where a chunk that cannot be read goes wrong."""
+    return find_span_fault(chunk) or ScanError(0, "protobuf cannot read it")
+
+
+def _spans(chunk: bytes, numbers: Iterator[int]) -> Iterator[tuple[Section, Section, bytes]]:
+    """Every span under its resource and scope sections, which get the next numbers."""
+    for content in resource_spans(chunk):
+        header, scopes = cut(content)
+        resource = (next(numbers), header)
+        for scope_header, spans in scopes:
+            scope = (next(numbers), scope_header)
+            for span in spans:
+                yield resource, scope, span
 
 
 def _rewritten(span: bytes, keys: tuple[bytes, bytes], suffixes: _Suffixes, resource: bytes) -> bytes:
@@ -91,7 +98,7 @@ def _rewritten(span: bytes, keys: tuple[bytes, bytes], suffixes: _Suffixes, reso
             if not _slim_span(span).HasField("trace_state"):
                 return span + suffixes[resource, b""].fields
         except DecodeError:
-            pass  # the walk below finds the place
+            pass  # the walk below judges: it lets groups in attributes be one level deeper
     parts = list(fields(span, 0, len(span)))
     tracestate = b""
     for part in parts:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from policies.randomness import RandomnessSource
 from policies.rset import SPACE, Intervals
+from sampler.otlp.errors import ScanError
 from sampler.otlp.tracestate import OtEntry, parse, render
 from sampler.otlp.walk import fields
 from sampler.otlp.wire import field, varint
@@ -164,23 +165,25 @@ def _attribute(key: str, value: bytes) -> bytes:
 
 
 def service_name(resource_header: bytes) -> str:
-    """`service.name` of the resource in a ResourceSpans header; empty where it is absent or no string."""
+    """`service.name` of the resource in a ResourceSpans header; empty where it is absent, no string, or malformed."""
     if len(resource_header) <= _REMEMBERED_HEADER:
         return _remembered_name(resource_header)
     return _service_name(resource_header)
 
 
 def _service_name(data: bytes) -> str:
-    name = ""
-    for part in fields(data, 0, len(data)):
-        if part.tag != 0x0A:
-            continue
-        for attribute in fields(data, part.value, part.end):
-            if attribute.tag == 0x0A:
-                key, value = _key_and_text(data[attribute.value : attribute.end])
-                if key == b"service.name":
-                    name = value.decode("utf-8", "replace")
-    return name
+    name = b""
+    try:
+        for part in fields(data, 0, len(data)):
+            if part.tag != 0x0A:
+                continue
+            for attribute in fields(data, part.value, part.end):
+                if attribute.tag == 0x0A:
+                    key, value = _key_and_text(data[attribute.value : attribute.end])
+                    name = value if key == b"service.name" else name
+    except ScanError:
+        return ""
+    return name.decode("utf-8", "replace")
 
 
 _REMEMBERED_HEADER = 4096

@@ -51,6 +51,8 @@ class Attributes:
             self._there = max(self._there, bit << 1)
             if leaf.where & where:
                 self._tests.setdefault(leaf.key, []).append((bit, _value_test(leaf)))
+        # The empty key lies everywhere.
+        self._counted = len(self._tests) <= _COUNTED_KEYS and b"" not in self._tests
         self._known = _Known(self._asked)
         self._layouts: dict[int, tuple[int, ...]] = {}
         """Where keys were found in spans with so many attributes."""
@@ -61,12 +63,9 @@ class Attributes:
         # A dict's own look-up costs half of a loop in Python.
         return reduce(or_, map(self._known.__getitem__, attributes), 0) if self._tests else 0
 
-    def mentions(self, content: bytes) -> int:
-        """How often these bytes hold one of the keys."""
-        count = 0
-        for key in self._tests:
-            count += content.count(key)
-        return count
+    def mentions(self, parts: Iterable[bytes]) -> int:
+        """How often these bytes hold one of the keys; 0 where that is not counted."""
+        return sum(part.count(key) for part in parts for key in self._tests) if self._counted else 0
 
     def bits_of_each(self, spans: Sequence[Any], content: bytes, outside: int) -> list[int]:
         """The bits of each of these slim spans, all of a ResourceSpans `content`; `outside` are the `mentions` of its
@@ -77,12 +76,14 @@ class Attributes:
         more often than they were found, there is nothing else to find. While that fails often, and where counting
         many keys would cost more than it saves, every attribute is looked at.
         """
-        if self._trust < 0 or len(self._tests) > _COUNTED_KEYS:
+        if not self._counted:
+            return [self.bits_of(span.attributes) for span in spans]
+        if self._trust < 0:
             self._trust += 1
-            if any(key in content for key in self._tests):
-                return [self.bits_of(span.attributes) for span in spans]
-            return [0] * len(spans)
-        hidden = self.mentions(content) - outside
+            return [self.bits_of(span.attributes) for span in spans]
+        hidden = -outside
+        for key in self._tests:
+            hidden += content.count(key)
         if not hidden:
             return [0] * len(spans)
         bits = []
@@ -100,16 +101,16 @@ class Attributes:
             self._trust = min(self._trust + 1, _MOST_TRUST)
             return bits
         self._trust -= _LOST_TRUST
-        for attributes in maps:
-            self._learn(attributes)
-        return [self.bits_of(attributes) for attributes in maps]
+        return [self._learned(attributes) for attributes in maps]
 
-    def _learn(self, attributes: Sequence[bytes]) -> None:
-        places = [place for place, attribute in enumerate(attributes) if self._known[attribute]]
-        layout = self._layouts.get(len(attributes), ())
-        new = tuple(place for place in places if place not in layout)
+    def _learned(self, attributes: Sequence[bytes]) -> int:
+        """The bits of a span's attributes; remembers where they were found."""
+        found = list(map(self._known.__getitem__, attributes))
+        layout = self._layouts.get(len(found), ())
+        new = tuple(place for place, bits in enumerate(found) if bits and place not in layout)
         if new and (layout or len(self._layouts) < _KNOWN_LAYOUTS):
-            self._layouts[len(attributes)] = (*new, *layout)[:_PLACES_OF_A_LAYOUT]
+            self._layouts[len(found)] = (*new, *layout)[:_PLACES_OF_A_LAYOUT]
+        return reduce(or_, found, 0)
 
     def _asked(self, attribute: Any) -> int:
         tests = self._tests.get(attribute.key)

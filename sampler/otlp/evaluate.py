@@ -114,7 +114,7 @@ class Evaluation:
         summary.bits |= together & self._identity
 
     def _run_programs(self, span: Any, bits: int, content: bytes, outer: Place, summary: PlainSummary) -> None:
-        place = Place(Where.SPAN, outer, content, span)
+        place = Place(Where.SPAN, outer, content, span) if self._asked else outer
         self._run(self._span_programs, bits, place, summary)
         if self._event_programs:
             self._events(span, bits, place, summary)
@@ -122,12 +122,12 @@ class Evaluation:
     def _events(self, span: Any, span_bits: int, place: Place, summary: PlainSummary) -> None:
         for content in span.events:
             event = _event(content)
-            event_place = Place(Where.EVENT, place, content, event)
+            inner = Place(Where.EVENT, place, content, event) if self._asked else place
             bits = span_bits | self._event.bits_of(event.attributes)
             for bit, test in self._event_tests:
                 if test(event.name):
                     bits |= bit
-            self._run(self._event_programs, bits, event_place, summary)
+            self._run(self._event_programs, bits, inner, summary)
 
     def _run(self, programs: Iterable[Program], bits: int, place: Place, summary: PlainSummary) -> None:
         """Run the programs whose condition is not answered yet."""
@@ -136,12 +136,12 @@ class Evaluation:
                 summary.bits |= 1 << program.condition
 
     def _answer(self, code: tuple[int, ...], bits: int, place: Place) -> bool:
-        answer, at, asked = False, 0, self._asked
+        answer, at = False, 0
         while at < len(code):
             instruction = code[at]
             at += 1
             if instruction < MAX_LEAVES:
-                ask: Asked | None = asked.get(instruction)
+                ask: Asked | None = self._asked.get(instruction)
                 answer = bool(bits >> instruction & 1) if ask is None else ask(place)
             elif instruction == NOT:
                 answer = not answer

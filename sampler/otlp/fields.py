@@ -10,16 +10,18 @@ from sampler.otlp.leaves import ATTRIBUTE_PARTS, MESSAGE_OF, Leaf
 from sampler.otlp.schema import SLIM
 
 _key_value = SLIM["RawKeyValue"].FromString
-_RAW: dict[Where, Callable[[bytes], Any]] = {
+_HEADS: dict[Where, Callable[[bytes], Any]] = {
     Where.RESOURCE: SLIM["RawResource"].FromString,
     Where.SCOPE: SLIM["RawScope"].FromString,
-    Where.SPAN: SLIM["RawSpan"].FromString,
-    Where.EVENT: SLIM["RawEvent"].FromString,
 }
 
 
 class Place:
-    """A resource, scope, span or event and, as `outer`, the place it is in; keeps what was read and answered of it."""
+    """A resource, scope, span or event and, as `outer`, the place it is in; keeps what was read and answered of it.
+
+    `content` are its bytes, `message` is the slim span or event. Resources and scopes have none: they are kept for
+    long, and their attributes are read from the bytes.
+    """
 
     __slots__ = ("_first", "answers", "content", "kind", "message", "outer", "schema_url")
 
@@ -57,7 +59,8 @@ class Place:
         # Searching the bytes for the key first spares most attributes the reading.
         if key not in self.content:
             return None
-        for encoded in _RAW[self.kind](self.content).attributes:
+        message = self.message or _HEADS[self.kind](self.content)
+        for encoded in message.attributes:
             if key in encoded:
                 attribute = _key_value(encoded)
                 if attribute.key == key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from policies.conditions import Where
 from sampler.otlp.attributes import Attributes
@@ -12,10 +12,12 @@ from sampler.otlp.schema import SLIM
 _KNOWN_HEADERS = 2048
 _KNOWN_HEADER_SIZE = 4096
 
-_resource_header = SLIM["ResourceHeader"].FromString
-_scope_header = SLIM["ScopeHeader"].FromString
+_section_header = SLIM["SectionHeader"].FromString
 _resource = SLIM["RawResource"].FromString
 _scope = SLIM["RawScope"].FromString
+
+_Key: TypeAlias = bytes | tuple[bytes, bytes]
+"""The encoded header of a resource; of a scope with that of its resource before it."""
 
 
 class Header(NamedTuple):
@@ -27,45 +29,42 @@ class Header(NamedTuple):
     place: Place
     """Where fields are read from."""
     mentions: int
-    """How often its bytes hold keys that are asked of spans."""
+    """How often keys that are asked of spans are seen in it, at least."""
 
 
 class Headers:
-    """The headers of resources and scopes: at most 2,048 of 4 KiB are kept."""
+    """The headers of resources and scopes: at most 2,048 of 4 KiB are kept, with what was read and answered of them."""
 
     def __init__(self, resource: Attributes, scope: Attributes, span: Attributes) -> None:
         self._resource = resource
         self._scope = scope
         self._span = span
-        self._known: dict[bytes | tuple[bytes, bytes], Header] = {}
+        self._known: dict[_Key, Header] = {}
 
     def resource(self, encoded: bytes) -> Header:
-        """What the encoded header of a ResourceSpans says. Its resources are one message, as protobuf merges them."""
-        header = self._known.get(encoded)
-        if header is None:
-            message = _resource_header(encoded)
-            content = b"".join(message.resource)
-            place = Place(Where.RESOURCE, None, content, schema_url=message.schema_url)
-            bits = self._resource.bits_of(_resource(content).attributes)
-            header = Header(encoded, bits, place, self._span.mentions(encoded))
-            self._keep(encoded, header, len(encoded))
-        return header
+        """What the encoded header of a ResourceSpans says."""
+        return self._known.get(encoded) or self._read(encoded, encoded, None)
 
     def scope(self, encoded: bytes, resource: Header) -> Header:
         """What the encoded header of a ScopeSpans below `resource` says."""
         key = (resource.encoded, encoded)
-        header = self._known.get(key)
-        if header is None:
-            message = _scope_header(encoded)
-            content = b"".join(message.scope)
-            place = Place(Where.SCOPE, resource.place, content, schema_url=message.schema_url)
-            bits = self._scope.bits_of(_scope(content).attributes) | resource.bits
-            header = Header(encoded, bits, place, self._span.mentions(encoded))
-            self._keep(key, header, len(encoded) + len(resource.encoded))
-        return header
+        return self._known.get(key) or self._read(key, encoded, resource)
 
-    def _keep(self, key: bytes | tuple[bytes, bytes], header: Header, size: int) -> None:
-        if size <= _KNOWN_HEADER_SIZE:
+    def _read(self, key: _Key, encoded: bytes, resource: Header | None) -> Header:
+        header = _section_header(encoded)
+        # A resource or scope that is there more than once is one message, as protobuf merges them.
+        content = b"".join(header.parts)
+        if resource is None:
+            place = Place(Where.RESOURCE, None, content, schema_url=header.schema_url)
+            bits = self._resource.bits_of(_resource(content).attributes)
+        else:
+            place = Place(Where.SCOPE, resource.place, content, schema_url=header.schema_url)
+            bits = self._scope.bits_of(_scope(content).attributes) | resource.bits
+        # Each part lies in the record as it is. Their joints do not: a key across one would be seen only here.
+        mentions = self._span.mentions((*header.parts, header.schema_url))
+        made = Header(encoded, bits, place, mentions)
+        if len(encoded) + (len(resource.encoded) if resource else 0) <= _KNOWN_HEADER_SIZE:
             if len(self._known) >= _KNOWN_HEADERS:
                 self._known.clear()
-            self._known[key] = header
+            self._known[key] = made
+        return made

@@ -62,14 +62,15 @@ _MESSAGES: dict[str, Fields] = {
     "ResourceSpans": {"scope_spans": (2, _BYTES, True)},
     "ScopeSpans": {"spans": (2, "Span", True)},
     "RawScopeSpans": {"spans": (2, _BYTES, True)},
-    "ResourceHeader": {"resource": (1, _BYTES, True), "schema_url": (3, _BYTES, False)},
-    "ScopeHeader": {"scope": (1, _BYTES, True), "schema_url": (3, _BYTES, False)},
+    "SectionHeader": {"parts": (1, _BYTES, True), "schema_url": (3, _BYTES, False)},
     "RawResource": {"attributes": (1, _BYTES, True)},
     "RawScope": {"attributes": (3, _BYTES, True)},
-    "RawSpan": {"trace_state": (3, _BYTES, False), "attributes": (9, _BYTES, True)},
     "RawEvent": {"name": (2, _BYTES, False), "attributes": (3, _BYTES, True)},
     # The values of one attribute are joined, as protobuf merges them.
     "RawKeyValue": {"key": (1, _BYTES, False), "value": (2, _BYTES, True)},
+    # A span as it is looked at before it leaves.
+    "Named": {"key": (1, _BYTES, False)},
+    "LeavingSpan": {"trace_state": (3, _BYTES, False), "attributes": (9, "Named", True)},
 }
 
 

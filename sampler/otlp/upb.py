@@ -1,7 +1,7 @@
 """The scanner without a compiler: protobuf's own C parser over a slim schema, the same answers as the compiled one.
 
-Chunks are equal as messages but not always byte for byte: in a ResourceSpans that several traces share, all other
-fields are put before the spans. Spans always travel as they came.
+Chunks are the same bytes too, but for tags and lengths around sections and spans: where those came in more bytes than
+they need, they are written anew. All that they enclose travels as it came.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Trace:
 
 
 class UpbScanner:
-    """`sampler.otlp.Scanner` on protobuf; keeps nothing between calls."""
+    """`sampler.otlp.Scanner` on protobuf; what it learns of attributes and headers is kept on the plan."""
 
     name = "upb"
 

@@ -127,6 +127,31 @@ def find_fault(record: bytes) -> ScanError | None:
     return None
 
 
+def find_span_fault(chunk: bytes) -> ScanError | None:
+    """The same where no more is read than what `annotate` reads: the sections, the spans, their attributes' keys."""
+    try:
+        for resource_spans in fields(chunk, 0, len(chunk)):
+            if resource_spans.tag == 0x0A:
+                for scope_spans in _inner(chunk, resource_spans):
+                    for span in _inner(chunk, scope_spans):
+                        _check_keys(chunk, span)
+    except ScanError as error:
+        return error
+    return None
+
+
+def _inner(data: bytes, section: Field) -> list[Field]:
+    """The scopes or spans of a section, all of which is read first."""
+    return [field for field in fields(data, section.value, section.end) if field.tag == 0x12]
+
+
+def _check_keys(data: bytes, span: Field) -> None:
+    for field in fields(data, span.value, span.end):
+        if field.tag == 0x4A:
+            for _ in fields(data, field.value, field.end):
+                pass
+
+
 def _check_resource_spans(data: bytes, at: int, end: int) -> None:
     parts = list(fields(data, at, end, MAX_DEPTH - 1))
     for field in parts:

@@ -8,10 +8,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
 from policies.conditions import AttributeIn, Where
-from sampler.otlp import compile_plan, get_scanner
+from sampler.otlp import Scanner, compile_plan, get_scanner
 from sampler.otlp.attributes import Attributes
 from sampler.otlp.leaves import leaf_of
 from sampler.otlp.schema import SLIM
+from tests.unit.otlp.wire_samples import attribute, field, span_bytes, text
 
 # Keys that lie in each other, in values and in names, in resources and scopes too.
 ASKED = ("tier", "user.tier", "a", "route")
@@ -67,6 +68,16 @@ def test_what_was_learned_changes_no_answer(
         assert found == expected
 
 
+def test_a_key_across_two_fields_of_a_header_hides_none(scanner: Scanner) -> None:
+    """Fields of a header that lie before and behind its spans hold no key together: that of a span is found."""
+    plan = compile_plan([AttributeIn("user.tier", frozenset({"vip"}), Where.SPAN)])
+    scope = field(2, field(2, span_bytes(field(9, attribute("user.tier", text("vip"))))))
+    # The tag of field 14, length-delimited, is the letter r.
+    record = field(1, field(100, b"user.tie") + scope + field(14, b""))
+    ((_, _, summary),) = scanner.scan(plan, record).traces
+    assert summary.bits == 1
+
+
 class _Span:
     """A slim span that says how many of its attributes were looked at."""
 
@@ -101,3 +112,22 @@ def test_spans_of_a_kind_are_asked_in_one_place() -> None:
         assert [bits & 1 for bits in attributes.bits_of_each([second], content, 0)] == [1]
     assert second.looked_at == 1
     assert SLIM["KeyValue"].FromString(second[6]).key == b"user.tier"
+
+
+class _Unsearched(bytes):
+    """Bytes that may not be searched."""
+
+    def count(self, *_: object) -> int:
+        raise AssertionError("many keys are searched for in all bytes of a ResourceSpans")
+
+    def __contains__(self, _: object) -> bool:
+        raise AssertionError("many keys are searched for in all bytes of a ResourceSpans")
+
+
+def test_many_keys_are_not_searched_for() -> None:
+    """What a search costs grows with the keys: beyond a few, the attributes are asked, which costs the same for any."""
+    leaves = [leaf_of(AttributeIn(f"key.{number}", frozenset({"vip"}), Where.SPAN), {}) for number in range(200)]
+    attributes = Attributes([(1 << number, leaf) for number, leaf in enumerate(leaves)], Where.SPAN)
+    span, other = _Span([("other", "vip"), ("key.7", "vip")]), _Span([("other", "vip")])
+    found = attributes.bits_of_each([span, other], _Unsearched(), attributes.mentions([_Unsearched()]))
+    assert [bits & (1 << 200) - 1 for bits in found] == [1 << 7, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -99,11 +100,33 @@ def test_deeply_nested_values_cost_no_stack(scanner: Scanner) -> None:
     assert result.traces[0][2].span_count == 1
 
 
-def test_annotate_refuses_what_is_no_chunk(scanner: Scanner) -> None:
-    """A broken chunk raises ScanError too."""
-    annotation = Annotation(((0, 2**56),), RandomnessSource.HASH)
-    with pytest.raises(ScanError):
-        scanner.annotate([record_of(span_bytes()), record_of(span_bytes())[:-3]], annotation, 10**6)
+ANNOTATION = Annotation(((0, 2**56),), RandomnessSource.HASH, incoming_probability={"shop": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("chunk", "offset"),
+    [
+        (record_of(span_bytes())[:-3], 1),
+        (record_of(span_bytes(), span_bytes(b"\x2a\x05a")), 65),
+        (record_of(span_bytes(), span_bytes(field(9, b"\xff"))), 66),
+        (record_of(span_bytes(field(5, b"sampling.rate") + field(9, b"\xff"))), 51),
+        (record_of(span_bytes(field(9, b"\xff"))) + b"\xff", 36),
+        (record_of(span_bytes(field(9, b"\xff")) + b"\xff", resource=b"\x13"), 2),
+    ],
+)
+def test_annotate_refuses_what_is_no_chunk(scanner: Scanner, chunk: bytes, offset: int) -> None:
+    """A broken section, span or attribute raises ScanError too, which names the byte in its chunk."""
+    with pytest.raises(ScanError, match=f"at byte {offset}$"):
+        scanner.annotate([record_of(span_bytes()), chunk], ANNOTATION, 10**6)
+
+
+def test_annotate_lets_pass_what_it_does_not_read(scanner: Scanner) -> None:
+    """A resource that cannot be read travels on, and names no service."""
+    resource = field(1, field(1, attribute("service.name", text("shop"))) + b"\xff")
+    result = scanner.annotate([record_of(span_bytes(), resource=resource)], ANNOTATION, 10**6)
+    assert result.payloads[0][2:].startswith(resource)
+    assert b"ot=th:0;rv:00000000000000" in result.payloads[0]
+    assert struct.pack("<d", 1.0) in result.payloads[0]
 
 
 def judged(name: str, record: bytes) -> int | None:
@@ -167,6 +190,21 @@ def test_mutated_input_that_is_taken_is_answered_alike(seed: int, form: int) -> 
             results.append(None)
         else:
             results.append([(trace_id, summary.bits, summary.span_count) for trace_id, _, summary in traces])
+    assert all(result == results[0] for result in results)
+
+
+@settings(max_examples=600, deadline=None)
+@given(seed=st.integers(0, 2**32), form=st.integers(0, 2**32))
+def test_mutated_chunks_are_annotated_alike(seed: int, form: int) -> None:
+    """Both scanners write the same bytes, or name the same fault."""
+    chance = random.Random(form)
+    chunk = mutated(reencoded(Generator(seed).request().SerializeToString(), chance), chance)
+    results: list[object] = []
+    for name in SCANNERS:
+        try:
+            results.append(get_scanner(name).annotate([chunk, chunk], ANNOTATION, 2000))
+        except ScanError as error:
+            results.append((error.offset, error.reason))
     assert all(result == results[0] for result in results)
 
 

@@ -12,6 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from sampler.otlp import native
 from sampler.otlp.services import PlainServiceCounter, ServiceCounter, service_counter
+from tests.unit.otlp.wire_samples import field, record_of, span_bytes
 
 
 @pytest.fixture(params=["compiled", "plain"])
@@ -64,6 +65,13 @@ def test_what_is_no_otlp_counts_nothing(counter: ServiceCounter) -> None:
     whole = record(("shop", 1, 3), ("cart", 1, 1))
     counter.add([(whole[:-1],), (b"\xff\xff",), (whole,), (b"",)], 0)
     assert counter.take() == parsed(whole)
+
+
+def test_a_resource_that_cannot_be_read_names_no_service(counter: ServiceCounter) -> None:
+    """Its spans are counted all the same: no more than the borders of sections is judged."""
+    broken = record_of(span_bytes(), resource=field(1, field(1, b"\xff")))
+    counter.add([(broken,)], 0)
+    assert counter.take() == {"": (1, len(broken))}
 
 
 def test_any_number_of_resources(counter: ServiceCounter) -> None:

@@ -10,8 +10,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, TracesData
 
 from sampler.otlp import native
-from sampler.otlp.annotation import varint
 from sampler.otlp.walk import fields
+from sampler.otlp.wire import varint
 
 SCANNERS: tuple[Literal["compiled", "upb"], ...] = ("compiled", "upb") if native.COMPILED else ("upb",)
 TRACE_A, TRACE_B = bytes(range(1, 17)), bytes(range(21, 37))
@@ -183,8 +183,8 @@ UNKNOWN = (
 )
 
 
-def reencoded(data: bytes, chance: random.Random, kind: str = "data") -> bytes:
-    """The same message in another form: fields in another order, unknown fields put in, long varints.
+def reencoded(data: bytes, chance: random.Random, kind: str = "data", *, long_lengths: bool = True) -> bytes:
+    """The same message in another form: fields in another order, unknown fields put in, lengths in too many bytes.
 
     Fields of the same number keep their order, because that is part of what a message means.
     """
@@ -193,9 +193,9 @@ def reencoded(data: bytes, chance: random.Random, kind: str = "data") -> bytes:
         inner = _INNER[kind].get(part.tag)
         whole = data[part.start : part.end]
         if inner is not None:
-            content = reencoded(data[part.value : part.end], chance, inner)
+            content = reencoded(data[part.value : part.end], chance, inner, long_lengths=long_lengths)
             length = varint(len(content))
-            if chance.random() < 0.1:
+            if long_lengths and chance.random() < 0.1:
                 length = length[:-1] + bytes([length[-1] | 0x80]) + b"\x00" if len(length) < 5 else length
             whole = varint(part.tag) + length + content
         parts.setdefault(part.tag >> 3, []).append(whole)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from sampler.config.transform import Transform as TransformConfig
 from sampler.otlp import ScanError
-from sampler.otlp.annotation import varint
+from sampler.otlp.wire import varint
 from sampler.redaction import Transform, transform_of
 from sampler.redaction.build import OWN_ATTRIBUTE
 
