@@ -10,7 +10,7 @@ import click
 from sampler.cli.options import FILE, brokers_option, config_option, plugins_option, read_config
 
 
-@click.group()
+@click.group(short_help="Print the configuration or its JSON Schema.")
 def config() -> None:
     """Print the configuration or its JSON Schema; `tailsampler validate` checks files."""
 

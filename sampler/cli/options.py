@@ -36,8 +36,9 @@ plugins_option = click.option(
     help="Policy types of your own: a folder, a .py file or package.module:Class; may be given several times.",
 )  # fmt: skip
 web_option = click.option(
-    "--web-endpoint", metavar="HOST:PORT", help="Where /metrics, /livez and /readyz are; goes before the file's."
-)
+    "--web-endpoint", metavar="HOST:PORT",
+    help="Where /metrics, /livez, /readyz and /status are; goes before the file's.",
+)  # fmt: skip
 log_level_option = click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What to say on standard error."
 )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from policies.registry import Registry
 
 
-@click.group()
+@click.group(short_help="The policy types; plugins of your own.")
 def policies() -> None:
     """The policy types that can be used, built-in and from plugins; plugins of your own."""
 

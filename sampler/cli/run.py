@@ -28,7 +28,7 @@ IN_MEMORY = (
 )
 
 
-@click.command(short_help="Agent and worker in one supervised command.")
+@click.command(short_help="Agent, workers and exporter in one supervised command.")
 @policies_option
 @plugins_option
 @process_options
@@ -113,6 +113,10 @@ def parts(
             "--web-endpoint",
             web_endpoint(config, number + 1),
         ]
+        name = config.worker.group_instance_id
+        if name and workers > 1:
+            # Two members of one name would push each other out of the group.
+            own += ["--group-instance-id", f"{name}-{number}"]
         argv = (*base, "worker", "--policies", str(policies), *common, *own)
         result.append(Part(f"worker-{number}", argv, takes_hangup=True))
     if config.exporter.backends:

@@ -23,9 +23,9 @@ tenants_option = click.option(
 )  # fmt: skip
 
 
-@click.group()
+@click.group(short_help="Make and check the Kafka topics; print ACLs.")
 def topics() -> None:
-    """Make the Kafka topics, or check that existing ones fit."""
+    """Make the Kafka topics, check that existing ones fit, print the ACLs that the processes need."""
 
 
 @topics.command(short_help="Make missing topics.")

@@ -32,6 +32,7 @@ DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 )
 @click.option("--heartbeat-interval", metavar="DURATION", help="How often the worker is heard of, such as 3s.")
 @click.option("--data-dir", metavar="DIR", help="Folder for waiting spans and decisions; goes before the file's.")
+@click.option("--group-instance-id", metavar="NAME", hidden=True, help="Its name in the group; goes before the file's.")
 @click.option("--create-topics/--no-create-topics", default=None, help="Make missing topics at start.")
 @click.option("--notes/--no-notes", default=True, hidden=True, help="Say what the reader of the policies should know.")
 def worker(
@@ -44,12 +45,13 @@ def worker(
     session_timeout: str | None,
     heartbeat_interval: str | None,
     data_dir: str | None,
+    group_instance_id: str | None,
     create_topics: bool | None,
     notes: bool,
 ) -> int:
     """Read spans from Kafka, gather the traces, decide by the policies, write the kept ones to Kafka.
 
-    Start as many as the span topic has partitions; they share the work as a consumer group.
+    Start as many as needed, and no more than the span topic has partitions; they share the work as a consumer group.
     """
     with suppress(ValueError):  # outside of the main thread
         # A reload may be asked for before there is anything to reload: that must not end the process.
@@ -57,6 +59,7 @@ def worker(
     config = read_config(
         config_path, brokers, web_endpoint, log_level, worker__data_dir=data_dir, kafka__create_topics=create_topics,
         worker__session_timeout=session_timeout, worker__heartbeat_interval=heartbeat_interval,
+        worker__group_instance_id=group_instance_id,
     )  # fmt: skip
     from sampler.cli.logs import set_up_logging
 

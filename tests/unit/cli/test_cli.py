@@ -15,6 +15,7 @@ import pytest
 from sampler.cli.agent import agent_settings
 from sampler.cli.root import cli, invoke
 from sampler.cli.run import parts, web_endpoint
+from sampler.cli.worker import worker
 from sampler.config import Config
 from sampler.topic_specs import topic_specs
 
@@ -160,3 +161,15 @@ def test_run_gives_each_process_its_own_port_and_folder() -> None:
         assert context.params["brokers"] == "b:1"
     free = Config.model_validate({"web": {"endpoint": "localhost:0"}})
     assert web_endpoint(free, 3) == "localhost:0"
+
+
+def test_run_gives_each_of_several_workers_its_own_name_in_the_group() -> None:
+    """A name of the configuration is that of a single worker, and the beginning of the names of several."""
+    config = Config.model_validate({"worker": {"group_instance_id": "host"}})
+
+    def names(workers: int) -> list[str | None]:
+        made = parts(config, [], Path("p.yaml"), workers, Path("d"))[1:]
+        return [worker.make_context("x", list(part.argv[4:])).params["group_instance_id"] for part in made]
+
+    assert names(1) == [None]
+    assert names(3) == ["host-1", "host-2", "host-3"]

@@ -20,7 +20,14 @@ from sampler.supervisor import Part, Patience, Supervisor
 QUICK = Patience(first_s=0.05, longest_s=0.2, stable_s=60, grace_s=10)
 ROOT = Path(__file__).parents[3]
 
-OBEDIENT = "import signal, sys\nsignal.signal(15, lambda *_: sys.exit(0))\nprint('up', flush=True)\nsignal.pause()"
+# Signals are blocked and waited for: a handler would miss one that comes just before it pauses. Lines are written in
+# one piece: print may take two, and another process may come between them.
+OBEDIENT = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {15})
+os.write(1, b"up\\n")
+signal.sigwait({15})
+"""
 STUBBORN = "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint('up', flush=True)\nwhile True: signal.pause()"
 
 
@@ -117,8 +124,8 @@ def test_a_part_that_does_not_end_is_killed(capfd: pytest.CaptureFixture[str]) -
 SUPERVISING = """
 import sys
 from sampler.supervisor import Part, Patience, Supervisor
-child = "import signal, sys; from sampler.supervisor import end_with_parent; end_with_parent(); "
-child += "signal.signal(15, lambda *_: sys.exit(0)); import os; print(os.getpid(), flush=True); signal.pause()"
+child = "import os, signal; from sampler.supervisor import end_with_parent; end_with_parent(); "
+child += "signal.pthread_sigmask(signal.SIG_BLOCK, {15}); print(os.getpid(), flush=True); signal.sigwait({15})"
 sys.exit(Supervisor([Part("a", (sys.executable, "-c", child))], Patience()).run())
 """
 
@@ -151,9 +158,8 @@ def test_signals_are_handed_on(number: signal.Signals) -> None:
 TAKES_HANGUP = """
 import sys
 from sampler.supervisor import Part, Patience, Supervisor
-code = "import signal, sys\\nsignal.signal(15, lambda *_: sys.exit(0))\\n"
-code += "signal.signal(1, lambda *_: print(sys.argv[1], flush=True))\\n"
-code += "print('up', flush=True)\\nwhile True: signal.pause()"
+code = "import os, signal, sys\\nsignal.pthread_sigmask(signal.SIG_BLOCK, {1, 15})\\nos.write(1, b'up\\\\n')\\n"
+code += "while signal.sigwait({1, 15}) == 1: print(sys.argv[1], flush=True)"
 parts = [Part(name, (sys.executable, "-c", code, name), takes_hangup=name == "worker") for name in ("worker", "agent")]
 sys.exit(Supervisor(parts, Patience()).run())
 """

@@ -62,10 +62,10 @@ def test_a_wait_that_is_too_long_shows_the_log(tmp_path: Path) -> None:
 
 def test_terminate_lets_the_process_end_by_itself(tmp_path: Path) -> None:
     """SIGTERM reaches the command, and its own exit status is returned."""
-    code = "import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print('up'); signal.pause()"
+    code = "import signal as s; s.pthread_sigmask(s.SIG_BLOCK, {15}); print('up'); raise SystemExit(s.sigwait({15}))"
     process = python(code, tmp_path).start()
     process.wait_for_log("up")
-    assert process.terminate() == 7
+    assert process.terminate() == 15
 
 
 def test_http_is_waited_for(tmp_path: Path) -> None:
