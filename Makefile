@@ -102,9 +102,10 @@ $(DEV): requirements-dev.lock | $(RUNTIME)
 	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# Without isolation and index: what the build needs is in the lock, with its hash.
+# Without isolation and index: what the build needs is in the lock, with its hash. Setuptools warns of every editable
+# installation beside a folder of the package's name; here that is meant.
 $(PROJECT): pyproject.toml setup.py $(COMPILED) $(RUNTIME)
-	@$(PIP) install --quiet --no-build-isolation --no-deps --no-index --editable .
+	@PYTHONWARNINGS=ignore $(PIP) install --quiet --no-build-isolation --no-deps --no-index --editable .
 	@if compgen -G 'sampler/*/_compiled/*.so' >/dev/null; then echo "tailsampler is installed, with its compiled scanner"; \
 	else echo "tailsampler is installed without its compiled scanner (no C compiler?): it works, at a fraction of the speed"; fi
 	@touch $@
