@@ -76,7 +76,8 @@ class Topics(Section):
     keyspace: TopicName = "tailsampler.keyspace"
     """Counts that workers share for tier-wide rates; compacted."""
     dead_letter: TopicName = "otlp_spans_dead_letter"
-    """Records that are not OTLP, whole, with headers that say where they came from and why."""
+    """Records that are no OTLP, spans that are too large, and what a backend refuses for good, with headers that say
+    where they came from and why."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

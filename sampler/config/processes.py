@@ -225,7 +225,7 @@ class Worker(Section):
 
 
 class Web(Section):
-    """/metrics, /livez and /readyz of a process."""
+    """/metrics, /livez, /readyz and /status of a process."""
 
     enabled: bool = True
     endpoint: Endpoint = "localhost:8484"
