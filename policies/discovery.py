@@ -133,6 +133,8 @@ def _of_source(source: str, base: Path) -> Iterator[Plugin]:
 
 
 def _is_path(source: str, base: Path) -> bool:
+    if not source.strip():
+        return False  # it would be `base` itself
     return "/" in source or os.sep in source or source.endswith(".py") or (base / source).exists()
 
 

@@ -281,6 +281,7 @@ def test_a_broken_plugin_is_a_mistake_at_its_line(plugin: Path, tmp_path: Path) 
         ("./gone", "policies.yaml:3: tail_sampling.plugins[0]: there is no plugin folder or file"),
         ("no_such_module_here", "policies.yaml:3: tail_sampling.plugins[0]: plugin no_such_module_here cannot be"),
         ("plugins, ./twin.py", "tail_sampling.plugins: "),
+        ('""', "policies.yaml:3: tail_sampling.plugins[0]: '' is no plugin: name a folder"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_a_mistake_where_it_is_named(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import chdir
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from policies.registry import installed
@@ -55,6 +57,13 @@ def specs(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder without Python files: a text such as "." names a folder of plugins, and they are imported."""
+    with chdir(tmp_path_factory.mktemp("nowhere")):
+        yield
+
+
 def read(data: Any) -> None:
     """Takes a file or refuses it; one that is taken prints as one of the same meaning."""
     file: PolicyFile | None = None
@@ -79,6 +88,7 @@ def test_any_tree_is_taken_or_refused(data: Any) -> None:
     read({"tail_sampling": {"policies": [data]}})
 
 
+@example(policies=[{"name": "a", "type": "always_sample"}], block={"plugins": "\r"})
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(specs(), min_size=1, max_size=2),
