@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+from sampler.otlp.wire import varint
+
 # google.rpc.Code
 INVALID_ARGUMENT = 3
 NOT_FOUND = 5
@@ -18,21 +20,12 @@ UNAUTHENTICATED = 16
 RETRY_INFO_TYPE = "type.googleapis.com/google.rpc.RetryInfo"
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value) if value else b""
+    return varint(field << 3) + varint(value) if value else b""
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
+    return varint(field << 3 | 2) + varint(len(value)) + value
 
 
 def export_response(rejected: int, message: str) -> bytes:

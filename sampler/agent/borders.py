@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sampler.otlp import wire
 from sampler.otlp.errors import max_grown_bytes
 from sampler.otlp.walk import Field, fields
 
 # Tags of opentelemetry.proto.trace.v1: field number << 3 | length-delimited
-RESOURCE_SPANS = 0x0A  # in TracesData
 SCOPE_SPANS = 0x12  # in ResourceSpans
 SPANS = 0x12  # in ScopeSpans
 
@@ -83,7 +83,7 @@ def _cut_resource_spans(part: bytes, outer: Field, limit: int, allowance: int) -
 
 def _resource_spans(fixed: bytes, scope_fixed: bytes, spans: list[bytes]) -> bytes:
     scope = scope_fixed + b"".join(spans)
-    return _delimited(RESOURCE_SPANS, fixed + _delimited(SCOPE_SPANS, scope))
+    return wire.field(b"\x0a", fixed + wire.field(b"\x12", scope))
 
 
 def _without(part: bytes, outer: Field, tag: int) -> tuple[bytes, list[Field]]:
@@ -96,13 +96,3 @@ def _without(part: bytes, outer: Field, tag: int) -> tuple[bytes, list[Field]]:
         else:
             others.append(part[field.start : field.end])
     return b"".join(others), found
-
-
-def _delimited(tag: int, value: bytes) -> bytes:
-    length = len(value)
-    out = bytearray((tag,))
-    while length > 0x7F:
-        out.append(length & 0x7F | 0x80)
-        length >>= 7
-    out.append(length)
-    return bytes(out) + value

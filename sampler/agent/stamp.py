@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sampler.otlp import wire
 from sampler.otlp.walk import Field, fields
 
 # Tags of opentelemetry.proto: field number << 3 | length-delimited
@@ -9,8 +10,6 @@ _RESOURCE_SPANS = 0x0A  # in TracesData
 _RESOURCE = 0x0A  # in ResourceSpans
 _ATTRIBUTES = 0x0A  # in Resource
 _KEY = 0x0A  # in KeyValue
-_VALUE = 0x12  # in KeyValue
-_STRING = 0x0A  # in AnyValue
 
 
 class Stamp:
@@ -36,15 +35,15 @@ class Stamp:
                 continue
             content = self._without(request, field) if forged else request[field.value : field.end]
             # The last of several resources is merged into those before it: its attributes are added to theirs.
-            out += (b"\x0a", _length(len(content) + len(resource)), content, resource)
+            out += (b"\x0a", wire.varint(len(content) + len(resource)), content, resource)
         return b"".join(out)
 
     def _resource(self, tenant: str) -> bytes:
         made = self._made.get(tenant)
         if made is None:
-            value = _delimited(_STRING, tenant.encode())
-            attribute = _delimited(_KEY, self._key) + _delimited(_VALUE, value)
-            made = _delimited(_RESOURCE, _delimited(_ATTRIBUTES, attribute))
+            string_value = wire.field(b"\x0a", tenant.encode())
+            attribute = wire.field(b"\x0a", self._key) + wire.field(b"\x12", string_value)
+            made = wire.field(b"\x0a", wire.field(b"\x0a", attribute))
             if len(self._made) >= 1000:
                 self._made.clear()
             self._made[tenant] = made
@@ -60,7 +59,7 @@ class Stamp:
                     for each in fields(data, field.value, field.end)
                     if each.tag != _ATTRIBUTES or not self._is_ours(data, each)
                 )
-                out.append(_delimited(_RESOURCE, kept))
+                out.append(wire.field(b"\x0a", kept))
             else:
                 out.append(data[field.start : field.end])
         return b"".join(out)
@@ -72,16 +71,3 @@ class Stamp:
             if field.tag == _KEY:
                 key = data[field.value : field.end]
         return key == self._key
-
-
-def _delimited(tag: int, value: bytes) -> bytes:
-    return bytes((tag,)) + _length(len(value)) + value
-
-
-def _length(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

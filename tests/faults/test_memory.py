@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.faults.plugins import with_plugin
 from tests.faults.stage import Stage
-from tests.faults.truth import POLICIES
 from tests.harness.process import http_ok, wait_until
 
 SOFT, HARD = 1, 2
@@ -17,9 +17,6 @@ LEAKS = """
 import threading
 import time
 from pathlib import Path
-
-from policies.contract import Policy, Reads
-from policies.intent import NEVER
 
 _MARK = Path({mark!r})
 
@@ -35,19 +32,6 @@ def _hold():
 
 
 threading.Thread(target=_hold, name="ballast", daemon=True).start()
-
-
-class Nothing(Policy):
-    '''Keeps nothing.'''
-
-    type = "nothing"
-    reads = Reads.SUMMARY
-
-    def evaluate(self, trace):
-        return NEVER
-
-    def describe(self):
-        return "nothing"
 """
 
 
@@ -65,10 +49,7 @@ def test_memory_soft_limit_reached(stage: Stage) -> None:
 def test_memory_hard_limit_reached(stage: Stage) -> None:
     """Something takes the worker's memory: it puts all on disk, fetches nothing and says so until that is over."""
     mark = stage.folder / "leak"
-    plugin = stage.folder / "leaks.py"
-    plugin.write_text(LEAKS.format(mark=str(mark), ballast_mib=BALLAST_MIB))
-    policies = {**POLICIES, "plugins": [str(plugin)],
-                "policies": [*POLICIES["policies"], {"name": "nothing", "type": "nothing"}]}  # fmt: skip
+    policies = with_plugin(stage.folder / "leaks.py", LEAKS.format(mark=str(mark), ballast_mib=BALLAST_MIB))
     with stage.tier(policies=policies) as tier:
         worker = tier.start_worker(worker={"memory": {"limit_mib": LIMIT_MIB}})
         ready, paused = f"{tier.url(0)}/readyz", '{reason="memory"}'

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.faults.keeper import Keeper
+from tests.faults.plugins import with_plugin
 from tests.faults.stage import Stage
-from tests.faults.truth import POLICIES
 from tests.harness.process import wait_until
 
 EXIT_FATAL = 70
@@ -27,33 +27,13 @@ def _hanging(self, active, timeout_s):
 
 
 SpanSource.fetch = _hanging
-
-
-from policies.contract import Policy, Reads
-from policies.intent import NEVER
-
-
-class Nothing(Policy):
-    '''Keeps nothing.'''
-
-    type = "nothing"
-    reads = Reads.SUMMARY
-
-    def evaluate(self, trace):
-        return NEVER
-
-    def describe(self):
-        return "nothing"
 """
 
 
 def test_stalled_worker_is_ended_and_restarted(stage: Stage) -> None:
     """Fetching hangs; the watchdog ends the process with 70, and the one that is started in its place goes on."""
     mark = stage.folder / "hang"
-    plugin = stage.folder / "stalls.py"
-    plugin.write_text(STALLS.format(mark=str(mark)))
-    policies = {**POLICIES, "plugins": [str(plugin)],
-                "policies": [*POLICIES["policies"], {"name": "nothing", "type": "nothing"}]}  # fmt: skip
+    policies = with_plugin(stage.folder / "stalls.py", STALLS.format(mark=str(mark)))
     with stage.tier(policies=policies) as tier:
         worker = tier.start_worker(worker={"watchdog": {"stall_timeout": "5s"}})
         with stage.load(35) as load:

@@ -15,6 +15,7 @@ from sampler.engine.partition import PartitionEngine, PartitionStart
 from sampler.engine.settings import EngineSettings
 from sampler.engine.settlement import EngineCounts, Settlement
 from sampler.otlp import compile_plan, get_scanner
+from sampler.otlp.wire import field
 
 ALL = {"name": "all", "type": "always_sample"}
 SLOW = {"name": "slow", "type": "latency", "latency": {"threshold_ms": 1000}}
@@ -50,17 +51,7 @@ def many(first: int, count: int) -> bytes:
     body = b"".join(
         b"\x12\x1c\x0a\x10" + TRACE + b"\x12\x08" + n.to_bytes(8, "big") for n in range(first, first + count)
     )
-    scope = b"\x12" + varint(len(body)) + body
-    return b"\x0a" + varint(len(scope)) + scope
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return field(b"\x0a", field(b"\x12", body))
 
 
 def test_an_attribute_of_ten_megabytes_is_a_dead_letter_and_takes_nothing_with_it() -> None:
