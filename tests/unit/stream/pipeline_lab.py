@@ -88,6 +88,7 @@ class Worker:
         self.wanted: tuple[int, int] | None = None
         self.on_the_way: list[SpanBatch] = []
         self.last_ms = -1
+        self._came_back = False
         self.decided: list[tuple[bytes, Verdict]] = []
         self.policies = build_policy_set(self.specs, registry=self.registry)
         self.pipeline = Pipeline(
@@ -123,6 +124,11 @@ class Worker:
     def rewind(self, partition: int, offset: int, last_ms: int) -> None:
         self.wanted = offset, last_ms
 
+    @property
+    def resting(self) -> bool:
+        """Whether the partition came back, and nothing of it has come since."""
+        return self._came_back and not list(self.pipeline.engines)
+
     def rebalanced(self, generations: int = 1) -> None:
         """The partition comes back to this worker, so many generations later; its source begins where it must."""
         self.pipeline.hold_all()
@@ -135,6 +141,7 @@ class Worker:
         self.wanted = None
         self.epoch_offset = self.position = self.broker.committed
         self.last_ms = -1
+        self._came_back = True
         self.pipeline.drop_held_but([PARTITION])
 
     def fetch(self, count: int, *, lost: bool = False, delayed: bool = False, idle_ms: int | None = None) -> None:
