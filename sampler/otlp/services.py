@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from sampler.otlp import native
 from sampler.otlp.annotation import service_name
-from sampler.otlp.sections import cut, resource_spans
+from sampler.otlp.sections import counted, resource_spans
 from sampler.otlp.wire import field_size
 
 
@@ -50,8 +50,8 @@ class PlainServiceCounter:
 
 
 def _counted(content: bytes) -> tuple[str, int, int]:
-    header, scopes = cut(content)
-    return service_name(header), sum(len(spans) for _, spans in scopes), field_size(len(content))
+    header, spans = counted(content)
+    return service_name(header), spans, field_size(len(content))
 
 
 _compiled = native.optional_module("services")

@@ -6,6 +6,7 @@ they need, they are written anew. All that they enclose travels as it came.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -81,7 +82,7 @@ def _grouped(record: bytes, evaluation: Evaluation | None) -> tuple[dict[bytes, 
         _check(record)
     except DecodeError:
         raise find_fault(record) or ScanError(0, "protobuf cannot read it") from None
-    traces: dict[bytes, _Trace] = {}
+    traces: defaultdict[bytes, _Trace] = defaultdict(_Trace)
     invalid = repeated = 0
     for content in resource_spans(record):
         header, sections = read(content)
@@ -92,7 +93,7 @@ def _grouped(record: bytes, evaluation: Evaluation | None) -> tuple[dict[bytes, 
             invalid += mixed.invalid
             repeated += mixed.header_bytes
         else:
-            trace = traces.get(trace_id) or traces.setdefault(trace_id, _Trace())
+            trace = traces[trace_id]
             trace.pieces.append(content)
             owners = [trace.summary] * len(sections)
         if evaluation is None:
@@ -130,7 +131,7 @@ def _only_trace(sections: SlimScopes) -> bytes | None:
 class _Mixed:
     """A ResourceSpans that holds several traces, or spans with invalid ids, which are left out."""
 
-    def __init__(self, content: bytes, traces: dict[bytes, _Trace]) -> None:
+    def __init__(self, content: bytes, traces: defaultdict[bytes, _Trace]) -> None:
         self.invalid = 0
         self._traces = traces
         self._header, self._scopes = cut(content)
@@ -152,7 +153,7 @@ class _Mixed:
                 continue
             run = runs.get(trace_id)
             if run is None:
-                trace = self._traces.get(trace_id) or self._traces.setdefault(trace_id, _Trace())
+                trace = self._traces[trace_id]
                 run = runs[trace_id] = trace.summary, []
                 if trace_id not in self._parts:
                     self._parts[trace_id] = []

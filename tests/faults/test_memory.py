@@ -28,6 +28,7 @@ def _hold():
             ballast = None
         elif ballast is None:
             ballast = bytearray(b"x") * ({ballast_mib} << 20)
+        # Nothing tells of a file that comes or goes: it is looked for, seldom enough to take no time from the worker.
         time.sleep(0.05)
 
 
